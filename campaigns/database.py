@@ -1,0 +1,81 @@
+"""What every table shares: the declarative base, key and time types that mean the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Integer, MetaData, String, TypeDecorator, event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, registry
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+Json = JSON().with_variant(JSONB, "postgresql")
+# Addresses in lower case are compared byte by byte: an index in any other order cannot find what begins with "kim".
+KeyText = String(254).with_variant(String(254, collation="C"), "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime; SQLite keeps it without a zone, so it is given back its UTC on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime was about to be stored; use clock.utcnow()")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The declarative base of every table."""
+
+    registry = registry(
+        metadata=MetaData(naming_convention=NAMING),
+        type_annotation_map={datetime: UtcDateTime, dict[str, Any]: Json, dict[str, str]: Json},
+    )
+
+
+def write_json(value: Any) -> str:
+    """Return a value as JSON with its letters as they are.
+
+    SQLite compares a path with the stored text of a key, so a Korean key written as \\u escapes is never found.
+    """
+    return json.dumps(value, ensure_ascii=False)
+
+
+def sqlite_connect_args() -> dict[str, Any]:
+    """Return what the SQLite driver is opened with.
+
+    With isolation level IMMEDIATE the driver runs reads outside a transaction and takes the write lock with the first
+    INSERT, UPDATE or DELETE. A transaction that began by reading could not become a writer once somebody else has
+    written ("database is locked", at once, whatever the timeout); this one waits its turn instead.
+    """
+    return {"isolation_level": "IMMEDIATE", "timeout": 30}
+
+
+def prepare_sqlite(engine: Engine) -> None:
+    """Make SQLite keep our promises: write-ahead log, durable commits, foreign keys, waiting."""
+
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()

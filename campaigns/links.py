@@ -1,0 +1,39 @@
+"""Signed links: what a mail may carry, built from the configured public address and never from a request's host."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from campaigns.config import current_settings
+
+
+def sign(purpose: str, payload: Any) -> str:
+    """Return a token that only this site can make, good for one purpose; its payload is readable, so ids only."""
+    return str(_serializer(purpose).dumps(payload))
+
+
+def unsign(purpose: str, token: str, *, max_age: timedelta | None = None) -> Any | None:
+    """Return the payload of a token made by `sign` for the same purpose, or None when it is forged or too old."""
+    seconds = int(max_age.total_seconds()) if max_age else None
+    try:
+        return _serializer(purpose).loads(token, max_age=seconds)
+    except BadSignature:
+        return None
+
+
+def public_url(endpoint: str, **values: Any) -> str:
+    """Return the full address of a page as people outside reach it; works in a request, a worker and a command."""
+    base = urlsplit(current_settings().public_base_url)
+    adapter = current_app.url_map.bind(base.netloc, script_name=base.path + "/", url_scheme=base.scheme)
+    return adapter.build(endpoint, values, force_external=True)
+
+
+def _serializer(purpose: str) -> URLSafeTimedSerializer:
+    settings = current_settings()
+    keys = [*reversed(settings.secret_key_fallbacks), settings.secret_key]
+    return URLSafeTimedSerializer(keys, salt=f"carillon.{purpose}")

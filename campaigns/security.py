@@ -1,0 +1,156 @@
+"""Who may do what: rights, roles, the guards of routes, and the headers every answer carries.
+
+A route without a guard answers 403: deny by default, and a test walks every route with every role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response as AnyResponse
+
+from campaigns.config import current_settings
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Role(StrEnum):
+    """What a person is in the admin; people without a role see only their own account."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    SENDER = "sender"
+    EDITOR = "editor"
+    VIEWER = "viewer"
+
+
+class Right(StrEnum):
+    """One thing a role may do."""
+
+    VIEW = "view"  # see campaigns, reports and the dashboard
+    WRITE = "write"  # write campaigns and send tests
+    LAUNCH = "launch"  # launch, pause, resume and cancel
+    SEE_USERS = "see_users"  # see people and their addresses in full
+    MANAGE_USERS = "manage_users"  # import, change and delete people
+    SEE_JOBS = "see_jobs"  # see the jobs page
+    MANAGE_JOBS = "manage_jobs"  # run failed tasks again
+    MANAGE_SITE = "manage_site"  # change roles and settings
+
+
+_VIEWER = {Right.VIEW}
+_EDITOR = _VIEWER | {Right.WRITE}
+_SENDER = _EDITOR | {Right.LAUNCH, Right.SEE_USERS}
+_ADMIN = _SENDER | {Right.MANAGE_USERS, Right.SEE_JOBS, Right.MANAGE_JOBS}
+
+ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
+    Role.OWNER: frozenset(Right),
+    Role.ADMIN: frozenset(_ADMIN),
+    Role.SENDER: frozenset(_SENDER),
+    Role.EDITOR: frozenset(_EDITOR),
+    Role.VIEWER: frozenset(_VIEWER),
+}
+
+APP_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "manifest-src 'self'"
+)
+# A mail's HTML is shown by its own address in a frame: no scripts, no forms, no origin of ours, whoever wrote it.
+PREVIEW_POLICY = (
+    "default-src 'none'; img-src 'self' https: data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+# A mail that was received, shown as a cautious mail program does: pictures from elsewhere are not loaded.
+RECEIVED_POLICY = PREVIEW_POLICY.replace("img-src 'self' https: data:", "img-src 'self' data:")
+POLICIES = {"app": APP_POLICY, "preview": PREVIEW_POLICY, "received": RECEIVED_POLICY}
+
+
+def public(view: View) -> View:
+    """Let anybody in, logged in or not."""
+    return _guard(view, "public")
+
+
+def signed_in(view: View) -> View:
+    """Let in people who are logged in, with or without a role."""
+    return _guard(view, "signed_in")
+
+
+def requires(right: Right) -> Callable[[View], View]:
+    """Let in people whose role has the right."""
+    return lambda view: _guard(view, right)
+
+
+def csp(name: str) -> Callable[[View], View]:
+    """Answer with another Content-Security-Policy: "app" (the default), "preview" or "received"."""
+
+    def mark(view: View) -> View:
+        view.policy = POLICIES[name]  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def can(right: Right | str) -> bool:
+    """Tell whether the person of this request has the right."""
+    if not current_user.is_authenticated or current_user.role is None:
+        return False
+    return Right(right) in ROLE_RIGHTS[Role(current_user.role)]
+
+
+def register_security(app: Flask) -> None:
+    """Guard every route and put the security headers on every answer."""
+    app.before_request(_let_in_or_refuse)
+    app.after_request(_add_headers)
+
+
+def guard_of(view: Any) -> str | Right | None:
+    """Return a view's guard: "public", "signed_in", a Right, or None for a view that nobody may use."""
+    return getattr(view, "guard", None)
+
+
+def _guard(view: View, guard: str | Right) -> View:
+    view.guard = guard  # type: ignore[attr-defined]
+    return view
+
+
+def _let_in_or_refuse() -> AnyResponse | None:
+    if request.endpoint is None or request.endpoint == "static":
+        return None
+    guard = guard_of(current_app.view_functions[request.endpoint])
+    if guard == "public":
+        return None
+    if guard is None:
+        abort(403)
+    if not current_user.is_authenticated:
+        return _ask_to_log_in()
+    if guard != "signed_in" and not can(guard):
+        abort(403)
+    return None
+
+
+def _ask_to_log_in() -> AnyResponse:
+    if request.headers.get("HX-Request"):
+        return Response(status=401)
+    if request.method == "POST" and "_user_id" in session:
+        abort(401)  # The log-in has ended under an open page; its form is shown again instead of being lost.
+    target = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("accounts.login", next=target), code=303)
+
+
+def _add_headers(response: Response) -> Response:
+    view = current_app.view_functions.get(request.endpoint or "")
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", getattr(view, "policy", APP_POLICY))
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if current_settings().is_secure:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint != "static":
+        headers.setdefault("Cache-Control", "no-store")
+    return response
