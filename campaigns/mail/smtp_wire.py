@@ -1,0 +1,226 @@
+"""Bytes to and from a mail server: nothing waits for ever, and nobody waits for the other to read first."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from functools import lru_cache
+from typing import NamedTuple, NoReturn
+
+from campaigns.mail.replies import Phase, Reason, enhanced_code
+from campaigns.mail.smtp_errors import SessionLost
+
+READ_SIZE = 65536
+# RFC 5321 §4.5.3.1.5 allows 512 octets a reply line; servers that explain themselves at length get more, not endless.
+MAX_REPLY_SIZE = 65536
+MAX_UNREAD = 1 << 20
+
+
+class Reply(NamedTuple):
+    code: int
+    text: str
+
+    @property
+    def enhanced(self) -> str:
+        return enhanced_code(self.text)
+
+    @property
+    def positive(self) -> bool:
+        return 200 <= self.code < 300
+
+
+class Wire:
+    """A socket that never blocks, its unread input, and a deadline for each wait.
+
+    Every method raises SessionLost (connection_lost, timeout or protocol_error) naming the phase it was called for.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._input = bytearray()
+        # TLS later keeps the same descriptor, so these stay valid.
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(sock, select.POLLIN | select.POLLOUT)
+        self._room = True
+
+    def read_reply(self, phase: Phase, timeout_seconds: float) -> Reply:
+        """The next reply, in the order they came. The deadline is for the whole of it, not for each piece."""
+        deadline = 0.0
+        while (reply := self._parse_reply(phase)) is None:
+            if len(self._input) > MAX_REPLY_SIZE:
+                raise SessionLost(phase, Reason.PROTOCOL_ERROR, "the server's reply does not end")
+            deadline = deadline or time.monotonic() + timeout_seconds
+            self._wait_for_input(phase, deadline)
+        return reply
+
+    def pending_reply(self, phase: Phase) -> Reply | None:
+        """A reply that has already arrived, also after the connection ended; None when there is none."""
+        try:
+            while self._receive(phase):
+                pass
+        except SessionLost:
+            pass
+        try:
+            return self._parse_reply(phase)
+        except SessionLost:
+            return None
+
+    def write(self, data: bytes, phase: Phase, timeout_seconds: float, *, overall_seconds: float | None = None) -> None:
+        """Send it all, reading what the server says meanwhile, so that neither waits for the other's full buffer.
+
+        `timeout_seconds` is the longest pause without progress, `overall_seconds` the longest time for everything.
+        On failure SessionLost.written tells how much had left.
+        """
+        view, sent = memoryview(data), 0
+        now = time.monotonic()
+        last = now + (overall_seconds if overall_seconds is not None else timeout_seconds)
+        deadline = min(now + timeout_seconds, last)
+        try:
+            while sent < len(data):
+                if taken := self._send(view[sent:], phase):
+                    sent += taken
+                    continue
+                self._wait_for_room(phase, deadline)
+                if self._room:
+                    deadline = min(time.monotonic() + timeout_seconds, last)
+        except SessionLost as error:
+            # A TLS record that failed may still have left in part.
+            error.written = max(sent, 1) if self.encrypted else sent
+            raise
+
+    def start_tls(self, context: ssl.SSLContext, host: str, timeout_seconds: float) -> None:
+        """Change to TLS on this socket. What was read and not used is thrown away: it came without protection.
+
+        An attacker could otherwise put replies in front of the encrypted ones (RFC 3207 §4.2). Raises OSError, of which
+        ssl.SSLError and TimeoutError are kinds.
+        """
+        self._input.clear()
+        self._sock = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                self._sock.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                waiter = self._readable
+            except ssl.SSLWantWriteError:
+                waiter = self._writable
+            if not waiter.poll(max(0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError("the server did not finish the TLS handshake in time")
+
+    @property
+    def encrypted(self) -> bool:
+        return isinstance(self._sock, ssl.SSLSocket)
+
+    @property
+    def local_host(self) -> str:
+        """Our end's IP address; empty for a Unix socket."""
+        return _host(self._sock.getsockname())
+
+    @property
+    def peer_host(self) -> str:
+        return _host(self._sock.getpeername())
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _parse_reply(self, phase: Phase) -> Reply | None:
+        """Take one complete reply from the input; None when it has not all arrived."""
+        end = self._input.find(b"\n")
+        if end < 0:
+            return None
+        line = bytes(self._input[:end])
+        if line[3:4] == b"-":
+            return self._parse_long_reply(phase)
+        del self._input[: end + 1]
+        return _reply_of(line.rstrip(b"\r")) or _no_reply(phase, line)
+
+    def _parse_long_reply(self, phase: Phase) -> Reply | None:
+        lines: list[bytes] = []
+        start = 0
+        while (end := self._input.find(b"\n", start)) >= 0:
+            line = bytes(self._input[start:end]).rstrip(b"\r")
+            start = end + 1
+            lines.append(line)
+            if _reply_of(line) is None:
+                _no_reply(phase, line)
+            if line[3:4] != b"-":
+                del self._input[:start]
+                if any(other[:3] != line[:3] for other in lines):
+                    raise SessionLost(phase, Reason.PROTOCOL_ERROR, f"one reply with two codes: {_show(line)}")
+                return Reply(int(line[:3]), "\n".join(_show(one[4:]) for one in lines))
+        return None
+
+    def _wait_for_input(self, phase: Phase, deadline: float) -> None:
+        # TLS may hold decrypted bytes that poll cannot see, so reading comes before waiting there.
+        if self.encrypted and self._receive(phase):
+            return
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._readable.poll(left * 1000):
+                raise SessionLost(phase, Reason.TIMEOUT, "the server did not answer in time")
+            if self._receive(phase):
+                return
+
+    def _wait_for_room(self, phase: Phase, deadline: float) -> None:
+        if len(self._input) > MAX_UNREAD:
+            raise SessionLost(phase, Reason.PROTOCOL_ERROR, "the server talks and does not listen")
+        left = deadline - time.monotonic()
+        events = self._writable.poll(left * 1000) if left > 0 else []
+        if not events:
+            raise SessionLost(phase, Reason.TIMEOUT, "the server did not read in time")
+        self._room = bool(events[0][1] & select.POLLOUT)
+        if events[0][1] & ~select.POLLOUT:
+            self._receive(phase)
+
+    def _send(self, data: memoryview, phase: Phase) -> int:
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+        except OSError as error:
+            raise _lost(phase, error) from error
+
+    def _receive(self, phase: Phase) -> bool:
+        """Read what is there; False when nothing is. Raises SessionLost at the end of the connection."""
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError as error:
+            raise _lost(phase, error) from error
+        if not data:
+            raise SessionLost(phase, Reason.CONNECTION_LOST, "the server closed the connection")
+        self._input += data
+        return True
+
+
+@lru_cache(maxsize=512)
+def _reply_of(line: bytes) -> Reply | None:
+    """The reply that one line makes, None for a line that is none. A server says few things, and says them often."""
+    if not line[:3].isdigit() or len(line) < 3 or line[3:4] not in (b" ", b"-", b""):
+        return None
+    return Reply(int(line[:3]), _show(line[4:]))
+
+
+def _no_reply(phase: Phase, line: bytes) -> NoReturn:
+    raise SessionLost(phase, Reason.PROTOCOL_ERROR, f"not an SMTP reply: {_show(line)}")
+
+
+def _lost(phase: Phase, error: OSError) -> SessionLost:
+    return SessionLost(phase, Reason.CONNECTION_LOST, error.strerror or str(error))
+
+
+def _show(line: bytes) -> str:
+    """A server's words fit for a page or a log: no control characters, not endless."""
+    text = line[:500].decode("utf-8", "replace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def _host(name: object) -> str:
+    return str(name[0]) if isinstance(name, tuple) and name else ""
