@@ -1,0 +1,37 @@
+"""The blueprint that the account pages hang on, and what they share."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, request, session, url_for
+from flask_login import login_user
+from werkzeug.wrappers import Response
+
+from campaigns.accounts.logins import Visitor
+from campaigns.accounts.models import User
+from campaigns.celery import enqueue
+from campaigns.mail.tasks import send_mail
+from campaigns.remote_address import client_address
+
+bp = Blueprint("accounts", __name__)
+
+
+def this_visitor() -> Visitor:
+    """Return where this request comes from."""
+    return Visitor(ip_address=client_address(), device=request.user_agent.string)
+
+
+def start_session(user: User, *, remember: bool) -> None:
+    """Give this browser the log-in that was just begun, and nothing of the session it had before."""
+    session.clear()
+    session.permanent = remember
+    login_user(user)
+
+
+def send(mail_id: int) -> None:
+    """Start the task that sends a mail of the outbox; should the queue be away, the sweep sends it."""
+    enqueue(send_mail, mail_id)
+
+
+def go_to(endpoint: str) -> Response:
+    """Redirect after something was done."""
+    return redirect(url_for(f"accounts.{endpoint}"), code=303)

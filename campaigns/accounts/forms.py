@@ -1,0 +1,232 @@
+"""What people type on the account pages."""
+
+from __future__ import annotations
+
+import hmac
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+from zoneinfo import available_timezones
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, EmailField, Field, PasswordField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
+from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
+
+from campaigns.accounts.addresses import Address, parse_address
+from campaigns.accounts.password_rules import MAX_LENGTH, MIN_LENGTH, PasswordProblem, password_problem
+from campaigns.languages import LANGUAGES
+from campaigns.mail.addresses import AddressError
+from campaigns.page_frame import PRODUCT
+from campaigns.site import current_site
+
+THEMES = (
+    SelectChoice("system", _l("As the device says")),
+    SelectChoice("light", _l("Light")),
+    SelectChoice("dark", _l("Dark")),
+)
+_ZONE_AREAS = (
+    "Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/",
+    "Pacific/",
+)  # fmt: skip
+
+
+def one_line(text: str | None) -> str:
+    """Return `text` without line breaks and doubled blanks, so that nothing of it could become a header."""
+    return " ".join((text or "").split())
+
+
+def text_of(field: Field) -> str:
+    """Return what was typed, "" for nothing."""
+    return str(field.data or "")
+
+
+def check_printable(_form: FlaskForm, field: Field) -> None:
+    """Refuse control characters, which no name has and no mail header may carry."""
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in field.data or ""):
+        raise ValidationError(_("There are characters in here that cannot be shown. Type it again."))
+
+
+def check_address(_form: FlaskForm, field: Field) -> None:
+    """Refuse what cannot receive mail."""
+    try:
+        parse_address(field.data or "")
+    except AddressError as error:
+        raise StopValidation(_("Enter an e-mail address like name@example.com.")) from error
+
+
+class AddressMixin:
+    """A form with a person's address."""
+
+    email: Any = EmailField(_l("E-mail"), [InputRequired(_l("Enter your e-mail address.")), check_address])
+
+    @property
+    def address(self) -> Address:
+        """The address as it was checked."""
+        return parse_address(text_of(self.email))
+
+
+class NewPasswordMixin:
+    """A form that sets a password; `known_words` is what an attacker knows of the person."""
+
+    password: Any = PasswordField(_l("Password"), [InputRequired(_l("Enter a password."))])
+
+    @property
+    def known_words(self) -> Sequence[str]:
+        """What a password must not be made of."""
+        own = [getattr(self, name).data or "" for name in ("email", "name", "site_name") if hasattr(self, name)]
+        return [*own, current_site().name, PRODUCT]
+
+    def validate_password(self, field: Field) -> None:
+        """Refuse short, endless and common passwords, and say which it is."""
+        problem = password_problem(field.data or "", known_words=self.known_words)
+        if problem:
+            raise ValidationError(_words_for(problem))
+
+
+class SignUpForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc]
+    """Somebody signs up."""
+
+    name = StringField(
+        _l("Name"), [Length(max=100, message=_l("Use at most 100 characters.")), check_printable], [one_line]
+    )
+
+
+class AddressForm(AddressMixin, FlaskForm):  # type: ignore[misc]
+    """Somebody asks for a mail to their address."""
+
+
+class LogInForm(FlaskForm):  # type: ignore[misc]
+    """Somebody logs in; nothing here says whether the address could exist."""
+
+    email = EmailField(_l("E-mail"), [InputRequired(_l("Enter your e-mail address."))])
+    password = PasswordField(_l("Password"), [InputRequired(_l("Enter your password."))])
+    remember = BooleanField(_l("Keep me logged in on this device"))
+
+
+class ResetForm(NewPasswordMixin, FlaskForm):  # type: ignore[misc]
+    """Somebody chooses a new password with a mailed link."""
+
+    password = PasswordField(_l("New password"), [InputRequired(_l("Enter a new password."))])
+
+    def __init__(self, *args: Any, known_words: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._known_words = known_words
+
+    @property
+    def known_words(self) -> Sequence[str]:
+        """What a password must not be made of."""
+        return [*self._known_words, current_site().name, PRODUCT]
+
+
+class ChangePasswordForm(ResetForm):
+    """Somebody who is logged in changes the password."""
+
+    current = PasswordField(_l("Current password"), [InputRequired(_l("Enter your current password."))])
+
+
+class ProfileForm(FlaskForm):  # type: ignore[misc]
+    """What a person says about themselves."""
+
+    name = StringField(
+        _l("Name"), [Length(max=100, message=_l("Use at most 100 characters.")), check_printable], [one_line]
+    )
+    language = SelectField(_l("Language"))
+    timezone = SelectField(_l("Time zone"))
+    theme = SelectField(_l("Theme"), choices=list(THEMES))
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        site = current_site()
+        usual = LANGUAGES.get(site.language, site.language)
+        self.language.choices = [
+            SelectChoice("", _("As the browser says, otherwise %(usual)s", usual=usual)),
+            *(SelectChoice(code, word) for code, word in LANGUAGES.items()),
+        ]
+        self.timezone.choices = [SelectChoice("", _("As the site: %(usual)s", usual=site.timezone)), *zone_choices()]
+
+
+class AnnouncementsForm(FlaskForm):  # type: ignore[misc]
+    """Whether a person wants announcements."""
+
+    wanted = BooleanField(_l("Send me announcements"))
+
+
+class DeleteAccountForm(FlaskForm):  # type: ignore[misc]
+    """Somebody deletes their own account: the address typed out, and the password."""
+
+    typed = StringField(_l("Your e-mail address"), [InputRequired(_l("Type your e-mail address."))])
+    password = PasswordField(_l("Password"), [InputRequired(_l("Enter your password."))])
+
+    def __init__(self, *args: Any, address: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._address = address
+
+    def validate_typed(self, field: Field) -> None:
+        """Only the person's own address will do."""
+        if (field.data or "").strip().lower() != self._address.lower():
+            raise ValidationError(_("This is not the address of this account."))
+
+
+class SetupForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc]
+    """The first visit: the owner and the site."""
+
+    token = StringField(_l("Set-up code"), [InputRequired(_l("Enter the code from the terminal."))])
+    name = StringField(
+        _l("Your name"), [Length(max=100, message=_l("Use at most 100 characters.")), check_printable], [one_line]
+    )
+    site_name = StringField(
+        _l("Name of the site"),
+        [
+            InputRequired(_l("Enter what the site is called.")),
+            Length(max=100, message=_l("Use at most 100 characters.")),
+            check_printable,
+        ],
+        [one_line],
+    )
+    language = SelectField(
+        _l("Language of the site"), choices=[SelectChoice(code, word) for code, word in LANGUAGES.items()]
+    )
+    timezone = SelectField(_l("Time zone of the site"))
+    sender_name = StringField(
+        _l("Sender name"), [Length(max=100, message=_l("Use at most 100 characters.")), check_printable], [one_line]
+    )
+    sender_address = EmailField(
+        _l("Sender address"), [InputRequired(_l("Enter the address that announcements come from.")), check_address]
+    )
+    postal_address = StringField(
+        _l("Postal address"), [Length(max=300, message=_l("Use at most 300 characters.")), check_printable], [one_line]
+    )
+
+    def __init__(self, *args: Any, expected_token: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._expected_token = expected_token
+        self.timezone.choices = list(zone_choices())
+
+    def validate_token(self, field: Field) -> None:
+        """Only the code printed in the terminal opens this page."""
+        if not hmac.compare_digest((field.data or "").strip().encode(), self._expected_token.encode()):
+            raise ValidationError(_("This is not the code from the terminal."))
+
+
+@lru_cache(maxsize=1)
+def zone_choices() -> tuple[SelectChoice, ...]:
+    """Return the zones to choose from, grouped by continent."""
+    names = sorted(name for name in available_timezones() if name.startswith(_ZONE_AREAS))
+    cities = (SelectChoice(name, name.replace("_", " "), optgroup=name.partition("/")[0]) for name in names)
+    return (SelectChoice("UTC", "UTC"), *cities)
+
+
+def _words_for(problem: PasswordProblem) -> str:
+    words = {
+        PasswordProblem.TOO_SHORT: _(
+            "Use at least %(count)s characters. A few words in a row do well.", count=MIN_LENGTH
+        ),
+        PasswordProblem.TOO_LONG: _("Use at most %(count)s characters.", count=MAX_LENGTH),
+        PasswordProblem.COMMON: _("This password is among the first that are tried. Choose another."),
+        PasswordProblem.PERSONAL: _("This password is made of your address or a name. Choose another."),
+    }
+    return str(words[problem])

@@ -1,0 +1,125 @@
+"""People: one row per mail address, whether they sign up, are imported, receive mail or run the site."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from campaigns.clock import utcnow
+from campaigns.database import BigId, KeyText
+from campaigns.extensions import db
+from campaigns.security import ROLE_RIGHTS, Right, Role
+
+HAS_ROLE = text("role IS NOT NULL")
+IS_UNSUBSCRIBED = text("unsubscribed_at IS NOT NULL")
+IS_UNVERIFIED = text("verified_at IS NULL AND unsubscribed_at IS NULL")
+
+
+class User(db.Model):  # type: ignore[name-defined,misc]
+    """A person with a mail address: with a password they log in, verified they receive, with a role they run it."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("address_key"),
+        Index("ix_users_created_at_id", "created_at", "id"),
+        # The few who run the site are found among a million without reading them all.
+        Index("ix_users_role", "role", sqlite_where=HAS_ROLE, postgresql_where=HAS_ROLE),
+        # So are those who get nothing; the key is the id, in whose order people are listed.
+        Index("ix_users_unsubscribed", "id", sqlite_where=IS_UNSUBSCRIBED, postgresql_where=IS_UNSUBSCRIBED),
+        Index("ix_users_unverified", "id", sqlite_where=IS_UNVERIFIED, postgresql_where=IS_UNVERIFIED),
+        # For names that begin alike, compared byte by byte whatever the database's collation is.
+        Index("ix_users_name", "name", postgresql_ops={"name": "varchar_pattern_ops"}),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))  # as written, the domain in lower case and A-labels
+    address_key: Mapped[str] = mapped_column(KeyText)  # the address in lower case: who it is
+    name: Mapped[str] = mapped_column(String(200), default="")
+    language: Mapped[str | None] = mapped_column(String(8))
+    timezone: Mapped[str | None] = mapped_column(String(64))
+    attributes: Mapped[dict[str, str]] = mapped_column(default=dict)
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    role: Mapped[str | None] = mapped_column(String(10))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
+    verified_at: Mapped[datetime | None]
+    unsubscribed_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]
+
+    # What Flask-Login asks of a person; its user id is the secret of one log-in, put here when the log-in begins.
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+    login_token = ""
+
+    def get_id(self) -> str:
+        """Return the secret of the log-in that began in this request, for the session cookie."""
+        return self.login_token
+
+    @property
+    def can_log_in(self) -> bool:
+        """Whether the person has a password and has proved that the address is theirs."""
+        return self.password_hash is not None and self.verified_at is not None
+
+    @property
+    def wants_announcements(self) -> bool:
+        """Whether announcements may be sent to this person, suppression aside."""
+        return self.unsubscribed_at is None
+
+    def may(self, right: Right) -> bool:
+        """Tell whether the person's role has the right."""
+        return self.role is not None and right in ROLE_RIGHTS[Role(self.role)]
+
+
+class LinkPurpose(StrEnum):
+    """What a mailed link is for; one kind of link never opens another's door."""
+
+    VERIFY = "verify"
+    RESET = "reset"
+
+
+class AccountLink(db.Model):  # type: ignore[name-defined,misc]
+    """A mailed link that acts once. The token is signed and never stored: a copy of the table opens nothing.
+
+    `mail_id` is the outbox mail that carries it, so that a mail sent again carries the same link.
+    """
+
+    __tablename__ = "account_link"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str] = mapped_column(String(10))
+    nonce: Mapped[str] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    mail_id: Mapped[int | None] = mapped_column(BigId, unique=True)
+
+    user: Mapped[User] = relationship()
+
+
+class LoginSession(db.Model):  # type: ignore[name-defined,misc]
+    """One log-in of one person on one device; deleting the row ends it at once."""
+
+    __tablename__ = "login_session"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    last_seen_at: Mapped[datetime] = mapped_column(default=utcnow)
+    expires_at: Mapped[datetime]
+    is_remembered: Mapped[bool] = mapped_column(default=False)  # "keep me logged in": may rest for days
+    ip_address: Mapped[str] = mapped_column(String(45), default="")
+    device: Mapped[str] = mapped_column(String(200), default="")
+
+    user: Mapped[User] = relationship()
+
+
+def user_fields(user: User) -> dict[str, Any]:
+    """Return the merge fields that every person has."""
+    return {"name": user.name, "email": user.email, "language": user.language or ""}
