@@ -1,0 +1,45 @@
+"""The values that travel between the ledger and the sending loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from campaigns.delivery.models import DeliveryState
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to send one batch, until it is given back or runs out. The token fences off earlier holders."""
+
+    campaign_id: int
+    number: int
+    first_position: int
+    last_position: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One claimed row with what its mail is made from."""
+
+    position: int
+    user_id: int
+    address: str
+    attempts: int
+    name: str
+    language: str
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one claimed row."""
+
+    position: int
+    state: DeliveryState
+    reason: str | None = None
+    reply: str | None = None
+    next_attempt_at: datetime | None = None
+    suppresses: bool = False
+    counts_as_attempt: bool = True

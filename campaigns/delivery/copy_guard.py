@@ -1,0 +1,162 @@
+"""Noticing that this database is a copy or an old backup, and holding what it would send until a person has looked.
+
+A second copy of a site's database holds the same schedules, and one restored from a backup has forgotten what was sent
+since. Either would send again. Two marks tell:
+
+* the database says where it lives, and a copy lives elsewhere: another file (SQLite), or another database or server
+  (PostgreSQL). Workers on other machines, and instance folders that are new, are no copies;
+* the database and the instance folder both remember how far the site has come, in seconds that only grow. A folder that
+  has come further than its database knows that the database has gone back.
+
+Nothing is held where no campaign is launched and unfinished, so a new site and a finished one's copy need no asking.
+What this cannot see: a PostgreSQL server copied as a whole, files and all, to a machine without the instance folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from campaigns.clock import utcnow
+from campaigns.compose.models import Campaign, CampaignState
+from campaigns.config import current_settings
+from campaigns.delivery import states
+from campaigns.delivery.models import DatabaseHome
+from campaigns.extensions import db
+
+# More than what a database may lose in a crash when commits are not written through, and than clocks differ.
+TOLERANCE_SECONDS = 60
+COPIED = "database_copied"  # why a campaign is paused that was being sent when its database was copied
+IN_FLIGHT = (
+    CampaignState.SCHEDULED,
+    CampaignState.STARTING,
+    CampaignState.PREPARING,
+    CampaignState.SENDING,
+    CampaignState.PAUSED,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why sending is held: `moved` when the database lives elsewhere, else it has gone back in time."""
+
+    moved: bool
+
+
+def find_hold() -> Hold | None:
+    """Return why nothing may be sent by itself, or None; reads only."""
+    home = _home()
+    if home is None or not _anything_in_flight():
+        return None
+    if home.fingerprint != _fingerprint():
+        return Hold(moved=True)
+    return Hold(moved=False) if home.generation < _remembered() - TOLERANCE_SECONDS else None
+
+
+def is_held() -> bool:
+    """Tell whether a person has to look at this database first."""
+    return find_hold() is not None
+
+
+def note_home() -> None:
+    """Write down where the database lives and that it has come further, unless it is held. Commits."""
+    if not is_held():
+        _settle_in()
+
+
+def confirm() -> int:
+    """Make this database the site's own, as a person has decided; returns how many campaigns were paused. Commits.
+
+    What was being sent is paused, for nobody here knows how far it has come elsewhere: each is a person's to continue.
+    """
+    sending = list(db.session.scalars(select(Campaign.id).where(Campaign.state == CampaignState.SENDING)))
+    paused = sum(states.pause(campaign_id, reason=COPIED) for campaign_id in sending)
+    _settle_in()
+    logger.warning("the database was confirmed to be this site's own; %s campaigns were paused", paused)
+    return paused
+
+
+def campaigns_in_flight() -> list[Campaign]:
+    """Return the campaigns that are held, in the order of their launch."""
+    return list(db.session.scalars(select(Campaign).where(_in_flight()).order_by(Campaign.launched_at, Campaign.id)))
+
+
+def _settle_in() -> None:
+    home = _home()
+    generation = max(home.generation + 1 if home else 0, int(utcnow().timestamp()))
+    values = {"fingerprint": _fingerprint(), "generation": generation}
+    if home:
+        behind = update(DatabaseHome).where(DatabaseHome.id == 1, DatabaseHome.generation < generation)
+        db.session.execute(behind.values(values))
+    else:
+        db.session.add(DatabaseHome(id=1, **values))
+    try:
+        db.session.commit()
+    except IntegrityError:  # another process of this new site was first
+        db.session.rollback()
+    else:
+        _remember(generation)
+
+
+def _home() -> DatabaseHome | None:
+    query = select(DatabaseHome).where(DatabaseHome.id == 1)
+    return db.session.execute(query.execution_options(populate_existing=True)).scalar_one_or_none()
+
+
+def _anything_in_flight() -> bool:
+    return db.session.scalar(select(Campaign.id).where(_in_flight()).limit(1)) is not None
+
+
+def _in_flight() -> ColumnElement[bool]:
+    return Campaign.state.in_(IN_FLIGHT)
+
+
+def _fingerprint() -> str:
+    """Return what tells this database from its copies."""
+    if db.engine.dialect.name == "sqlite":
+        path = Path(db.engine.url.database or "")
+        return f"sqlite:{path.stat().st_ino}" if path.is_file() else "sqlite"
+    return _postgres_fingerprint(str(db.engine.url))
+
+
+@lru_cache(maxsize=4)
+def _postgres_fingerprint(_url: str) -> str:
+    """Return server and database; asked once in a process, for every batch wants to know."""
+    database = db.session.scalar(text("SELECT oid FROM pg_database WHERE datname = current_database()"))
+    return f"postgresql:{_server_identifier()}:{database}"
+
+
+def _server_identifier() -> int:
+    """Return what a PostgreSQL server was given at its birth; 0 where it does not let us ask."""
+    if not db.session.scalar(text("SELECT has_function_privilege('pg_control_system()', 'execute')")):
+        return 0
+    return int(db.session.scalar(text("SELECT system_identifier FROM pg_control_system()")) or 0)
+
+
+def _remembered() -> int:
+    with suppress(OSError, ValueError):
+        return int(_memory().read_text())
+    return 0
+
+
+def _remember(generation: int) -> None:
+    """Write to the instance folder what the database has committed; a folder that cannot be written remembers less."""
+    draft = _memory().with_suffix(f".{os.getpid()}")
+    try:
+        draft.write_text(f"{generation}\n")
+        draft.replace(_memory())
+    except OSError as error:
+        logger.warning("the instance folder cannot remember how far the site has come: %s", error)
+
+
+def _memory() -> Path:
+    return current_settings().instance_dir / "generation"

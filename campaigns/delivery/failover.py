@@ -1,0 +1,52 @@
+"""Which mail servers have refused one run, and when none is left that may take its mail."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from campaigns.config import Settings
+from campaigns.mail.mail_servers import health, servers
+from campaigns.mail.smtp import Connection, Outcome
+
+FRUITLESS_CONNECTIONS = 2  # connections in a row that take nothing, before a server counts as refusing us
+
+
+class ServersTried:
+    """The servers as one run meets them; used by one thread. `refusing` are the names of those not to try again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.current = ""  # the server of the connection in use
+        self.refusing: set[str] = set()
+        self.refused_sender: Outcome | None = None  # what the last server that refused the sender said
+        self.taken: Counter[str] = Counter()  # mails that each server has taken or judged
+        self._names = {server.name for server in servers(settings)}
+        self._fruitless: Counter[str] = Counter()
+        self._taken_before = 0
+
+    @property
+    def label(self) -> str:
+        """Return the name of the server in use where there are several, else nothing."""
+        return self.current if len(self._names) > 1 else ""
+
+    def begin(self, connection: Connection) -> None:
+        """Note that this connection is in use now."""
+        self.current = connection.server.address
+        self._taken_before = self.taken[self.current]
+
+    def note_taken(self) -> None:
+        """Note that the server has taken or judged a mail."""
+        self.taken[self.current] += 1
+        health.note_success(self.current)
+
+    def is_one_left(self, refused_sender: Outcome | None) -> bool:
+        """Judge the server whose connection has ended; tells whether there is one to go on with."""
+        if refused_sender is None and self.taken[self.current] > self._taken_before:
+            self._fruitless[self.current] = 0
+            return True
+        self._fruitless[self.current] += 1
+        if refused_sender is None and self._fruitless[self.current] < FRUITLESS_CONNECTIONS:
+            return True
+        health.note_refusal(self.current)
+        self.refusing.add(self.current)
+        self.refused_sender = refused_sender or self.refused_sender
+        return bool(self._names - self.refusing)

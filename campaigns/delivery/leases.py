@@ -1,0 +1,84 @@
+"""Keeping a lease alive while its batch is being sent, and hearing of a pause, whatever the mail server is doing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from flask import Flask, current_app
+from sqlalchemy.exc import SQLAlchemyError
+
+from campaigns.compose.models import CampaignState
+from campaigns.delivery import ledger, stopping
+from campaigns.delivery.claims import Lease
+from campaigns.delivery.states import state_of
+
+LOOK_SECONDS = 0.25  # how often we look whether this process has to end
+STATE_SECONDS = 1.0  # how often we look whether the campaign still sends: a pause acts within two seconds
+RENEWALS_PER_LEASE = 3
+
+logger = logging.getLogger(__name__)
+
+
+class KeptLease:
+    """A lease that a thread of its own renews until the block ends, and that knows when sending has to stop.
+
+    `stop_reason` is "stopped" (this process ends), "halted" (paused or cancelled), "lease_lost" (the batch is in other
+    hands, or the database was away for so long that it may be), or None. Once it is set nothing more
+    may be handed over.
+    """
+
+    def __init__(self, lease: Lease, lease_for: timedelta) -> None:
+        self.lease = lease
+        self.stop_reason: str | None = None
+        self._lease_for = lease_for
+        self._renewed_at = time.monotonic()
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        self._thread = threading.Thread(target=self._watch, args=(app,), daemon=True, name="keep-lease")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        assert self._thread is not None
+        self._thread.join()
+
+    def _watch(self, app: Flask) -> None:
+        looked_at = time.monotonic()
+        while not self._done.wait(LOOK_SECONDS) and self.stop_reason is None:
+            if stopping.is_set():
+                self.stop_reason = "stopped"
+            elif time.monotonic() - looked_at >= STATE_SECONDS:
+                looked_at = time.monotonic()
+                self._look_at_database(app)
+
+    def _look_at_database(self, app: Flask) -> None:
+        lease_seconds = self._lease_for.total_seconds()
+        age_seconds = time.monotonic() - self._renewed_at
+        try:
+            with app.app_context():
+                if state_of(self.lease.campaign_id) != CampaignState.SENDING:
+                    self.stop_reason = "halted"
+                elif age_seconds > lease_seconds / RENEWALS_PER_LEASE:
+                    self._renew()
+        except SQLAlchemyError as error:
+            logger.warning("a lease could not be renewed: %s", error)
+            # With a third of its time left the lease counts as lost: others may take the batch when it is over.
+            if age_seconds > lease_seconds * (RENEWALS_PER_LEASE - 1) / RENEWALS_PER_LEASE:
+                self.stop_reason = "lease_lost"
+
+    def _renew(self) -> None:
+        if ledger.renew_lease(self.lease, lease_for=self._lease_for):
+            self._renewed_at = time.monotonic()
+        else:
+            self.stop_reason = "lease_lost"

@@ -1,0 +1,280 @@
+"""The ledger's moves: leases on batches, claims of rows, and the settling of outcomes.
+
+What must hold, whatever breaks:
+
+* No byte of a message leaves before its row is committed as `sending` with this lease's token.
+* A row goes back from `sending` to `waiting` only when it is known that its content was not handed over.
+* Settling asks for the token. A late but rightful owner may turn `uncertain` into the truth; nobody else's rows change.
+
+Every function that changes rows first updates the batch's own row, which keeps all others out until the commit; so the
+counts that it then takes from the ledger and writes to the batch are exact.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, func, or_, select, update
+
+from campaigns.clock import utcnow
+from campaigns.compose.models import Campaign, CampaignState
+from campaigns.delivery.claims import Lease, Recipient, Settlement
+from campaigns.delivery.ledger_rows import (
+    WORKER_LOST,
+    mark_sending,
+    recipient_of,
+    recount,
+    sample_rate,
+    set_state,
+    settle_token,
+    skip,
+    suppress,
+    waiting_rows,
+    write_settlements,
+)
+from campaigns.delivery.models import Batch, Delivery, DeliveryState
+from campaigns.extensions import db
+
+D = DeliveryState
+REOPENING = frozenset({D.WAITING, D.DEFERRED})
+NOT_HANDED_OVER = "not_handed_over"  # called uncertain, and known not to have left, in a campaign that has ended
+BATCH_COLUMNS = (Batch.campaign_id, Batch.number, Batch.first_position, Batch.last_position)
+
+
+class LeaseLost(Exception):
+    """The batch is in other hands, or the campaign does not send any more; nothing was claimed."""
+
+
+def take_lease(campaign_id: int, number: int, *, worker: str, lease_for: timedelta) -> Lease | None:
+    """Lease a batch that has somebody waiting and is in nobody's hands; None when there is nothing to do. Commits.
+
+    There is nothing to do either while the campaign's rounds are held: a chord may have been published before that.
+    """
+    now, token = utcnow(), secrets.token_hex(12)
+    not_held = or_(Campaign.next_round_at.is_(None), Campaign.next_round_at <= now)
+    is_sending = and_(Campaign.id == campaign_id, Campaign.state == CampaignState.SENDING, not_held)
+    sending = select(Campaign.id).where(is_sending).exists()
+    row = db.session.execute(
+        update(Batch)
+        .where(Batch.campaign_id == campaign_id, Batch.number == number, Batch.waiting > 0, sending)
+        .where(or_(Batch.lease_token.is_(None), Batch.lease_until < now))
+        # An expired lease may have left rows in `sending`; they are the sweep's to judge, not the next worker's.
+        .where(Batch.sending == 0)
+        .values(lease_token=token, lease_until=now + lease_for, worker=worker[:120], tries=Batch.tries + 1)
+        .returning(Batch.first_position, Batch.last_position)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    db.session.commit()
+    return Lease(campaign_id, number, row.first_position, row.last_position, token) if row else None
+
+
+def renew_lease(lease: Lease, *, lease_for: timedelta) -> bool:
+    """Hold on to a lease; tells whether it is still ours. Commits."""
+    renewed = _touch_batch(lease, lease_until=utcnow() + lease_for)
+    db.session.commit()
+    return renewed
+
+
+def release_lease(lease: Lease, *, error: str | None = None) -> None:
+    """Give a batch back, with what went wrong if anything did. Commits.
+
+    The holder has settled all it knows of, so a row that is still `sending` under its token was claimed by a commit
+    whose answer got lost, and was never handed over: it waits again.
+    """
+    is_ours = _touch_batch(lease, lease_token=None, lease_until=None, last_error=error[:300] if error else None)
+    if is_ours and settle_token(lease, keep=(), state=D.WAITING, reason=None):
+        recount(lease)
+    db.session.commit()
+
+
+def settle_and_claim(
+    lease: Lease, settlements: Sequence[Settlement], *, size: int, lease_for: timedelta
+) -> list[Recipient]:
+    """Write down what became of claimed rows and claim up to `size` that wait, in one transaction. Commits.
+
+    The settlements are conditional on the token: a repeat changes nothing, and a worker that lost its lease still tells
+    the truth about rows that have been called `uncertain` meanwhile. Claimed rows are `sending` when this
+    returns; people who unsubscribed, were suppressed or were deleted since the freeze become `skipped` instead. Returns
+    an empty list when nobody waits or `size` is 0. Raises LeaseLost, the settlements committed, when there is no
+    claiming any more.
+    """
+    may_claim = _hold_batch(lease, lease_until=utcnow() + lease_for)
+    _settle_rows(lease, settlements)
+    rows = waiting_rows(lease, size) if may_claim and size else []
+    skipped = {row.position: row.skip_reason for row in rows if row.skip_reason}
+    recipients = [recipient_of(row) for row in rows if not row.skip_reason]
+    skip(lease.campaign_id, skipped)
+    mark_sending(lease, recipients)
+    if settlements or rows:
+        recount(lease)
+    db.session.commit()
+    if size and not may_claim:
+        raise LeaseLost
+    # A window of nothing but skipped people says nothing about those behind them.
+    return recipients if recipients or not skipped else settle_and_claim(lease, (), size=size, lease_for=lease_for)
+
+
+def settle(lease: Lease, settlements: Sequence[Settlement]) -> int:
+    """Write down what became of claimed rows, by the rules of `settle_and_claim`; returns how many changed. Commits."""
+    lock_batch(lease.campaign_id, lease.number)
+    changed = _settle_rows(lease, settlements)
+    recount(lease)
+    db.session.commit()
+    return changed
+
+
+def settle_rest(lease: Lease, *, keep: Collection[int], state: DeliveryState, reason: str | None) -> int:
+    """Settle every row of a dead owner's lease of which it has told no outcome, and end the lease. Commits.
+
+    Positions in `keep` are left as they are. `waiting` is only for rows known not to have been handed over. In a
+    campaign that has ended they stay `uncertain`, with that knowledge as their reason.
+    """
+    lock_batch(lease.campaign_id, lease.number)
+    if state is D.WAITING and not _is_open(lease.campaign_id):
+        state, reason = D.UNCERTAIN, NOT_HANDED_OVER
+    changed = settle_token(lease, keep=keep, state=state, reason=reason)
+    _touch_batch(lease, lease_token=None, lease_until=None)
+    recount(lease)
+    db.session.commit()
+    return changed
+
+
+def abandon_expired(campaign_id: int, number: int) -> int:
+    """Take a batch away from a worker that fell silent; what it was sending becomes `uncertain`. Commits.
+
+    Returns how many rows that were. A lease renewed in the meantime wins.
+    """
+    now = utcnow()
+    taken = db.session.execute(
+        update(Batch)
+        .where(Batch.campaign_id == campaign_id, Batch.number == number)
+        .where(or_(Batch.lease_token.is_(None), Batch.lease_until < now))
+        .values(lease_token=None, lease_until=None)
+        .returning(*BATCH_COLUMNS)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if taken is None:
+        db.session.rollback()
+        return 0
+    changed = set_state(taken, from_states=(D.SENDING,), state=D.UNCERTAIN, reason=WORKER_LOST)
+    recount(taken)
+    db.session.commit()
+    return changed
+
+
+def wake_deferred(campaign_id: int, number: int) -> int:
+    """Let deferred rows wait again whose time has come; returns how many. Commits."""
+    now = utcnow()
+    batch = lock_batch(campaign_id, number)
+    result = db.session.execute(
+        update(Delivery)
+        .where(
+            Delivery.campaign_id == campaign_id, Delivery.position.between(batch.first_position, batch.last_position)
+        )
+        .where(Delivery.state == D.DEFERRED, Delivery.next_attempt_at <= now)
+        .values(state=D.WAITING, next_attempt_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    recount(batch)
+    db.session.commit()
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def cancel_waiting(campaign_id: int, number: int) -> int:
+    """Mark everybody of a batch who still waits as `cancelled`; returns how many. Commits.
+
+    Nobody, when the campaign is not cancelled any more: it may have been reopened since this was asked for.
+    """
+    batch = lock_batch(campaign_id, number)
+    if not _is_cancelled(campaign_id):
+        db.session.rollback()
+        return 0
+    changed = set_state(batch, from_states=(D.WAITING, D.DEFERRED), state=D.CANCELLED, reason=None)
+    recount(batch)
+    db.session.commit()
+    return changed
+
+
+def count_ledger(campaign_id: int) -> dict[DeliveryState, int]:
+    """Count the ledger itself, row by row: the truth that totals are recorded from."""
+    query = select(Delivery.state, func.count()).where(Delivery.campaign_id == campaign_id).group_by(Delivery.state)
+    counted = {D(state): number for state, number in db.session.execute(query)}
+    return {state: counted.get(state, 0) for state in D}
+
+
+def _touch_batch(lease: Lease, **values: Any) -> bool:
+    result = db.session.execute(
+        update(Batch)
+        .where(Batch.campaign_id == lease.campaign_id, Batch.number == lease.number, Batch.lease_token == lease.token)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(result.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def _hold_batch(lease: Lease, *, lease_until: datetime) -> bool:
+    """Lock the batch's row, and hold on to the lease if it is ours; tells whether we may claim in it."""
+    ours = Batch.lease_token == lease.token
+    row = db.session.execute(
+        update(Batch)
+        .where(Batch.campaign_id == lease.campaign_id, Batch.number == lease.number)
+        .values(lease_until=case((ours, lease_until), else_=Batch.lease_until))
+        .returning(ours.label("is_ours"), _campaign_state().label("campaign_state"))
+        .execution_options(synchronize_session=False)
+    ).one()
+    return bool(row.is_ours) and row.campaign_state == CampaignState.SENDING
+
+
+def _campaign_state() -> Any:
+    return select(Campaign.state).where(Campaign.id == Batch.campaign_id).correlate(Batch).scalar_subquery()
+
+
+def _settle_rows(lease: Lease, settlements: Sequence[Settlement]) -> int:
+    if not settlements:
+        return 0
+    if any(settlement.state in REOPENING for settlement in settlements) and _is_closed(lease.campaign_id):
+        settlements = [_without_reopening(settlement) for settlement in settlements]
+    changed = write_settlements(lease, settlements)
+    suppress(lease.campaign_id, settlements)
+    sample_rate(lease.campaign_id, settlements)
+    return changed
+
+
+def lock_batch(campaign_id: int, number: int) -> Any:
+    """Keep all others out of a batch until the transaction ends; returns it as `recount` takes it."""
+    return db.session.execute(
+        update(Batch)
+        .where(Batch.campaign_id == campaign_id, Batch.number == number)
+        .values(number=Batch.number)
+        .returning(*BATCH_COLUMNS)
+        .execution_options(synchronize_session=False)
+    ).one()
+
+
+def _is_closed(campaign_id: int) -> bool:
+    """Tell whether the totals are recorded; until we commit, nobody records them."""
+    query = select(Campaign.finished_at).where(Campaign.id == campaign_id).with_for_update(read=True)
+    return db.session.scalar(query) is not None
+
+
+def _is_cancelled(campaign_id: int) -> bool:
+    query = select(Campaign.state).where(Campaign.id == campaign_id).with_for_update(read=True)
+    return db.session.scalar(query) == CampaignState.CANCELLED
+
+
+def _without_reopening(settlement: Settlement) -> Settlement:
+    """Return what a late outcome means where nothing is tried again: the row may not wait in a closed campaign."""
+    if settlement.state is D.WAITING:
+        return replace(settlement, state=D.UNCERTAIN, reason=NOT_HANDED_OVER)
+    if settlement.state is D.DEFERRED:
+        return replace(settlement, state=D.FAILED, next_attempt_at=None)
+    return settlement
+
+
+def _is_open(campaign_id: int) -> bool:
+    state = db.session.scalar(select(Campaign.state).where(Campaign.id == campaign_id))
+    return state in {CampaignState.SENDING, CampaignState.PAUSED}

@@ -1,0 +1,121 @@
+"""The ledger: one row per candidate of a campaign, and the batches and rounds in which they are sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, Integer, SmallInteger, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from campaigns.database import BigId
+from campaigns.extensions import db
+
+
+class DeliveryState(StrEnum):
+    """Where one recipient's mail stands."""
+
+    WAITING = "waiting"
+    SENDING = "sending"  # claimed by a worker; content may be on its way
+    SENT = "sent"  # the mail server has taken it
+    FAILED = "failed"  # refused for good, or given up
+    DEFERRED = "deferred"  # refused for now; tried again at next_attempt_at
+    UNCERTAIN = "uncertain"  # handed to the mail server, answer unknown
+    SKIPPED = "skipped"  # unsubscribed, suppressed or deleted after the freeze
+    CANCELLED = "cancelled"
+    EXCLUDED = "excluded"  # a candidate who is no recipient; the reason was written at the freeze
+
+
+class Delivery(db.Model):  # type: ignore[name-defined,misc]
+    """One candidate of one campaign. Recipients hold positions 1 to R; those excluded come after them."""
+
+    __tablename__ = "delivery"
+    # A user's own mails are looked up from their page; that index also keeps anybody from being two rows of a campaign.
+    __table_args__ = (Index("uq_delivery_user_id_campaign_id", "user_id", "campaign_id", unique=True),)
+
+    campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    user_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="SET NULL"))
+    address: Mapped[str] = mapped_column(String(254))  # frozen; what was sent to stays known when the user changes
+    state: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(String(30))
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
+    token: Mapped[str | None] = mapped_column(String(32))  # the lease under which it was last claimed
+    next_attempt_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
+    reply: Mapped[str | None] = mapped_column(String(300))  # the mail server's own words
+
+
+class Batch(db.Model):  # type: ignore[name-defined,misc]
+    """A range of positions that one task sends under one lease.
+
+    The counts are the ledger's, taken in the transaction that changes it while the batch row is locked, so that
+    progress pages read a few batches instead of a million rows and the equation is true at every instant.
+    """
+
+    __tablename__ = "batch"
+
+    campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    first_position: Mapped[int] = mapped_column(Integer)
+    last_position: Mapped[int] = mapped_column(Integer)
+    lease_token: Mapped[str | None] = mapped_column(String(32))
+    lease_until: Mapped[datetime | None]
+    worker: Mapped[str | None] = mapped_column(String(120))
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)
+    last_error: Mapped[str | None] = mapped_column(String(300))
+    next_attempt_at: Mapped[datetime | None]  # the earliest of its deferred rows
+    waiting: Mapped[int] = mapped_column(Integer, default=0)
+    sending: Mapped[int] = mapped_column(Integer, default=0)
+    sent: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    deferred: Mapped[int] = mapped_column(Integer, default=0)
+    uncertain: Mapped[int] = mapped_column(Integer, default=0)
+    skipped: Mapped[int] = mapped_column(Integer, default=0)
+    cancelled: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class Round(db.Model):  # type: ignore[name-defined,misc]
+    """One chord over the batches that had somebody waiting when it was planned."""
+
+    __tablename__ = "round"
+
+    campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    batches: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+
+
+class FrozenAudience(db.Model):  # type: ignore[name-defined,misc]
+    """What the freeze counted: the terms of the equation that never change afterwards."""
+
+    __tablename__ = "frozen_audience"
+
+    campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    candidates: Mapped[int] = mapped_column(Integer)
+    excluded: Mapped[int] = mapped_column(Integer)
+    recipients: Mapped[int] = mapped_column(Integer)
+    frozen_at: Mapped[datetime]
+
+
+class RateSample(db.Model):  # type: ignore[name-defined,misc]
+    """How many mails of a campaign were settled in one ten-second window; feeds the rate and its chart."""
+
+    __tablename__ = "rate_sample"
+
+    campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    window_start: Mapped[datetime] = mapped_column(primary_key=True)
+    sent: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class DatabaseHome(db.Model):  # type: ignore[name-defined,misc]
+    """Where this database lives and how far it has come, so that a copy or an old backup notices; one row, id 1."""
+
+    __tablename__ = "database_home"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(80))
+    generation: Mapped[int] = mapped_column(BigId)  # grows with every sweep; the instance folder remembers it too

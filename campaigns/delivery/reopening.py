@@ -1,0 +1,189 @@
+"""After a campaign has ended: settling what is uncertain, and sending to some who did not get it after all.
+
+    sent, cancelled → paused (with the reason) → rows wait again, batch by batch → sending → sent
+
+Rows change under their batch's lock and while the campaign is kept from ending, so the equation holds at every instant.
+What dies half way leaves a paused campaign: the sweep goes on with it, and so can a person. Who has unsubscribed or
+been suppressed since is skipped when it is their turn, as always.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+
+from campaigns.compose.models import Campaign, CampaignState
+from campaigns.delivery import states
+from campaigns.delivery.brake import resume_past_brake
+from campaigns.delivery.ledger import lock_batch
+from campaigns.delivery.ledger_rows import LEFT, recount
+from campaigns.delivery.models import Batch, Delivery, DeliveryState
+from campaigns.extensions import db
+from campaigns.mail.replies import Reason
+
+D = DeliveryState
+
+logger = logging.getLogger(__name__)
+
+
+class Rest(StrEnum):
+    """Who is sent to after all."""
+
+    UNCERTAIN = "uncertain"  # those nobody has decided on; they may get it twice
+    FAILED = "failed"  # those whose last refusal was only for the moment
+    CANCELLED = "cancelled"  # those a cancel left without the mail
+
+    @property
+    def pause_reason(self) -> str:
+        """Why the campaign is paused while their rows return."""
+        return f"reopened_{self.value}"
+
+
+PAUSE_REASONS = {rest.pause_reason: rest for rest in Rest}
+
+
+def count_people(campaign_id: int, rest: Rest) -> int:
+    """Return how many people the action would concern now."""
+    if rest is Rest.CANCELLED:
+        return db.session.scalar(select(func.sum(Batch.cancelled)).where(Batch.campaign_id == campaign_id)) or 0
+    return db.session.scalar(_rows(campaign_id, rest).with_only_columns(func.count())) or 0
+
+
+def undecided_people(campaign_id: int, *, limit: int) -> list[Delivery]:
+    """Return the uncertain on whom nobody has decided, in the order of the ledger."""
+    query = _rows(campaign_id, Rest.UNCERTAIN).with_only_columns(Delivery).order_by(Delivery.position)
+    return list(db.session.scalars(query.limit(limit)))
+
+
+def reopen(campaign_id: int, rest: Rest) -> bool:
+    """Pause an ended campaign for its rows' return; tells whether they may return now. Commits.
+
+    The edge then enqueues `return_rows`. A repeat says True until the campaign goes on. False for a campaign that has
+    not ended, or whose cancel is not through.
+    """
+    if states.reopen(campaign_id, reason=rest.pause_reason):
+        logger.info("campaign %s was reopened for its %s", campaign_id, rest.value)
+        return True
+    paused = select(Campaign.id).where(Campaign.id == campaign_id, Campaign.state == CampaignState.PAUSED)
+    return db.session.scalar(paused.where(Campaign.pause_reason == rest.pause_reason)) is not None
+
+
+def return_rows(campaign_id: int, rest: Rest) -> bool:
+    """Let these people wait again, batch by batch, and go on sending; tells whether it goes on by this. Commits.
+
+    Harmless to repeat, and for two at once. It stops where the campaign was closed meanwhile, and does nothing unless
+    the campaign was reopened for them.
+    """
+    if not reopen_is_underway(campaign_id, rest):
+        return False
+    for number in list(_batches(campaign_id, rest)):
+        if not _return_batch(campaign_id, number, rest):
+            return False
+    return resume_past_brake(campaign_id, if_paused_for=rest.pause_reason)
+
+
+def reopen_is_underway(campaign_id: int, rest: Rest) -> bool:
+    """Tell whether the campaign is paused because these people are to wait again."""
+    return db.session.scalar(select(Campaign.pause_reason).where(Campaign.id == campaign_id)) == rest.pause_reason
+
+
+def send_again(campaign_id: int, position: int) -> bool:
+    """Let one uncertain person wait again, though they may get the mail twice; tells whether they do. Commits.
+
+    One transaction: a campaign that has ended goes on sending with it; one that a person has paused stays paused.
+    """
+    batch = _lock_batch_of(campaign_id, position)
+    is_open = batch and (states.stay_open(campaign_id) or states.reopen_at_once(campaign_id))
+    if not is_open or not _let_wait(batch, Delivery.position == position, Delivery.state == D.UNCERTAIN):
+        db.session.rollback()
+        return False
+    recount(batch)
+    db.session.commit()
+    logger.info("campaign %s: %s is sent to again", campaign_id, position)
+    return True
+
+
+def leave(campaign_id: int, position: int | None = None) -> int:
+    """Note that a person has decided to leave an uncertain mail, or all of them, as it is; returns how many. Commits.
+
+    They stay `uncertain`, for that is the truth; should their worker tell the outcome after all, it still counts.
+    """
+    chosen = () if position is None else (Delivery.position == position,)
+    decided = 0
+    for number in list(_batches(campaign_id, Rest.UNCERTAIN)):
+        batch = lock_batch(campaign_id, number)
+        decided += _change(batch, _are(Rest.UNCERTAIN), *chosen, reason=LEFT)
+        db.session.commit()
+    return decided
+
+
+def _return_batch(campaign_id: int, number: int, rest: Rest) -> bool:
+    """Let these people of one batch wait again; tells whether the campaign was still open."""
+    batch = lock_batch(campaign_id, number)
+    if not states.stay_open(campaign_id):
+        db.session.rollback()
+        return False
+    _let_wait(batch, _are(rest))
+    recount(batch)
+    db.session.commit()
+    return True
+
+
+def _let_wait(batch: Any, *conditions: ColumnElement[bool]) -> int:
+    # Without its token the row is nobody's: an outcome that its last owner still tells is not about the next attempt.
+    return _change(batch, *conditions, state=D.WAITING, reason=None, token=None, next_attempt_at=None, settled_at=None)
+
+
+def _change(batch: Any, *conditions: ColumnElement[bool], **values: Any) -> int:
+    result = db.session.execute(
+        update(Delivery)
+        .where(Delivery.campaign_id == batch.campaign_id)
+        .where(Delivery.position.between(batch.first_position, batch.last_position), *conditions)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _lock_batch_of(campaign_id: int, position: int) -> Any:
+    number = db.session.scalar(
+        select(Batch.number)
+        .where(Batch.campaign_id == campaign_id, Batch.first_position <= position, Batch.last_position >= position)
+    )  # fmt: skip
+    return lock_batch(campaign_id, number) if number is not None else None
+
+
+def _are(rest: Rest) -> ColumnElement[bool]:
+    """Return which rows these are."""
+    if rest is Rest.UNCERTAIN:
+        return and_(Delivery.state == D.UNCERTAIN, or_(Delivery.reason.is_(None), Delivery.reason != LEFT))
+    if rest is Rest.CANCELLED:
+        return Delivery.state == D.CANCELLED
+    # A server that says 552 to an address means "too many at once", for now (RFC 5321 §4.5.3.1.10).
+    too_many = Delivery.reason == Reason.TOO_MANY_RECIPIENTS.value
+    for_a_time = or_(Delivery.reply.like("4__"), Delivery.reply.like("4__ %"), too_many)
+    return and_(Delivery.state == D.FAILED, for_a_time, Delivery.reason.is_distinct_from(Reason.BAD_ADDRESS.value))
+
+
+def _rows(campaign_id: int, rest: Rest) -> Select[Any]:
+    """Select these rows by their batches, so that of a million only those few batches' rows are read."""
+    within = Delivery.position.between(Batch.first_position, Batch.last_position)
+    return (
+        select(Delivery.position)
+        .select_from(Batch)
+        .join(Delivery, and_(Delivery.campaign_id == Batch.campaign_id, within))
+        .where(Batch.campaign_id == campaign_id, _has(rest), _are(rest))
+    )
+
+
+def _batches(campaign_id: int, rest: Rest) -> Iterator[int]:
+    query = select(Batch.number).where(Batch.campaign_id == campaign_id, _has(rest)).order_by(Batch.number)
+    yield from db.session.scalars(query)
+
+
+def _has(rest: Rest) -> ColumnElement[bool]:
+    return {Rest.UNCERTAIN: Batch.uncertain, Rest.FAILED: Batch.failed, Rest.CANCELLED: Batch.cancelled}[rest] > 0

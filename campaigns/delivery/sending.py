@@ -1,0 +1,292 @@
+"""Sending one batch: lease it, claim a window of rows, send them over a kept connection, settle, and so on.
+
+A batch that is run again, by any worker, any number of times, sends to nobody twice: what it may send is what it can
+claim. It returns a summary and never raises for a mail's sake.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from campaigns.clock import utcnow
+from campaigns.compose.models import Campaign
+from campaigns.config import Settings, current_settings
+from campaigns.delivery import ledger
+from campaigns.delivery.brake import brake_if_needed
+from campaigns.delivery.claims import Lease, Recipient, Settlement
+from campaigns.delivery.connections import ConnectionPool
+from campaigns.delivery.failover import ServersTried
+from campaigns.delivery.holding import hold_for_limit, hold_for_refusal
+from campaigns.delivery.journal import Journal
+from campaigns.delivery.leases import KeptLease
+from campaigns.delivery.ledger import LeaseLost
+from campaigns.delivery.message import CampaignMessage, message_of
+from campaigns.delivery.models import DeliveryState
+from campaigns.delivery.settlements import concerns_connection, concerns_sender, settlement_of
+from campaigns.delivery.states import clear_trouble
+from campaigns.delivery.throttles import asks_to_slow_down
+from campaigns.delivery.turns import Turns
+from campaigns.extensions import db
+from campaigns.mail.addresses import AddressError
+from campaigns.mail.headers import HeaderError
+from campaigns.mail.smtp import Connection, ConnectionNotOpened, Envelope, Outcome, OutcomeKind, Reason
+from campaigns.patience import while_database_returns
+
+WINDOW_ROWS = 250
+BATCH_BUDGET_SECONDS = 45  # far below the broker's visibility timeout; what is left waits for the next round
+
+logger = logging.getLogger(__name__)
+pool = ConnectionPool()
+
+
+@dataclass
+class BatchSummary:
+    """What one run of a batch did; progress for the chord, never book-keeping."""
+
+    campaign_id: int
+    number: int
+    settled: int = 0
+    ended: str = "done"  # done, nothing_to_do, stopped, budget, limit, lease_lost, trouble
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Return it as the small JSON value a task may return."""
+        return {"campaign": self.campaign_id, "batch": self.number, "settled": self.settled, "ended": self.ended}
+
+
+def send_batch(campaign_id: int, number: int) -> BatchSummary:
+    """Send what waits in one batch. Commits window by window; harmless to repeat, at any time, anywhere."""
+    settings = current_settings()
+    summary = BatchSummary(campaign_id, number)
+    lease = ledger.take_lease(campaign_id, number, worker=worker_name(), lease_for=lease_time(settings))
+    if lease is None:
+        summary.ended = "nothing_to_do"
+        return summary
+    campaign = db.session.get_one(Campaign, campaign_id)
+    give_up_at = (campaign.reopened_at or campaign.frozen_at or utcnow()) + timedelta(hours=settings.give_up_hours)
+    message, had_trouble = message_of(campaign_id), campaign.trouble is not None
+    db.session.commit()
+    with KeptLease(lease, lease_time(settings)) as kept, Journal(settings.journal_dir, lease) as journal:
+        _Run(kept, journal, message, give_up_at, settings, summary, had_trouble).send()
+    return summary
+
+
+def worker_name() -> str:
+    """Return host and process of this worker, as the progress page shows it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def lease_time(settings: Settings) -> timedelta:
+    """Return how long a lease lasts without being renewed."""
+    return timedelta(seconds=settings.lease_seconds)
+
+
+@dataclass
+class _Run:
+    """One run over one batch. `claimed` are rows that are `sending` under our token and have no outcome yet."""
+
+    kept: KeptLease
+    journal: Journal
+    message: CampaignMessage
+    give_up_at: datetime
+    settings: Settings
+    summary: BatchSummary
+    had_trouble: bool
+    claimed: dict[int, Recipient] = field(default_factory=dict)
+    handed_over: set[int] = field(default_factory=set)
+    settlements: list[Settlement] = field(default_factory=list)
+    last_outcome: Outcome | None = None
+    refused_sender: Outcome | None = None  # what the server in use said when it refused the sender
+    refusal: Outcome | ConnectionNotOpened | None = None  # what the last said when all refuse
+    deadline: float = field(default_factory=lambda: time.monotonic() + BATCH_BUDGET_SECONDS)
+
+    def __post_init__(self) -> None:
+        self.tried = ServersTried(self.settings)
+        self.turns = Turns(self._must_stop)
+
+    @property
+    def lease(self) -> Lease:
+        return self.kept.lease
+
+    def send(self) -> None:
+        """Send until nobody waits, the budget is used, we are stopped, a limit is reached, or all servers refuse us."""
+        try:
+            self._send_over_connections()
+        except LeaseLost:
+            self.summary.ended = "lease_lost"
+        except ConnectionNotOpened as refusal:
+            self.refusal = self.tried.refused_sender or refusal
+        self._return_unsent()
+        self._settle()
+        error = self._hold_round()
+        while_database_returns(lambda: ledger.release_lease(self.lease, error=error))
+        brake_if_needed(self.lease.campaign_id, self.settings)
+        if self.tried.taken:
+            logger.info(
+                "batch %s of campaign %s: %s", self.lease.number, self.lease.campaign_id, dict(self.tried.taken)
+            )
+
+    def _hold_round(self) -> str | None:
+        """Hold the campaign's next round if it has to be; returns the words of a server that refuses us."""
+        if self.refusal is not None:
+            self.summary.ended = "trouble"
+            return hold_for_refusal(self.lease.campaign_id, self.refusal)
+        if self.turns.hold is not None:
+            self.summary.ended = "limit"
+            hold_for_limit(self.lease.campaign_id, self.turns.hold)
+        return None
+
+    def _send_over_connections(self) -> None:
+        """Go on over a new connection when one is lost, and over another server when one refuses us."""
+        envelopes = self._envelopes()
+        while True:
+            with pool.connection(self.settings, without=self.tried.refusing) as connection:
+                if self._send_over(connection, envelopes):
+                    return
+            refused_sender, self.refused_sender = self.refused_sender, None
+            if not self.tried.is_one_left(refused_sender):
+                break
+        self.refusal = self.tried.refused_sender or self.last_outcome
+
+    def _send_over(self, connection: Connection, envelopes: Iterator[Envelope | None]) -> bool:
+        """Send over one connection; tells whether the envelopes came to their end."""
+        self.tried.begin(connection)
+        watched = _Watched(envelopes)
+        for envelope, outcome in connection.send_all(watched, self._note_hand_over, self._must_leave_server):
+            self._note_outcome(envelope, outcome)
+        return watched.exhausted or self._must_stop()
+
+    def _must_leave_server(self) -> bool:
+        return self.refused_sender is not None or self._must_stop()
+
+    def _envelopes(self) -> Iterator[Envelope | None]:
+        """Give claimed rows as envelopes; before each new window what is open is finished (None) and settled."""
+        while not self._must_stop():
+            yield None
+            window = self._next_window()
+            if window is None:
+                return
+            yield from self._window_envelopes(window)
+
+    def _next_window(self) -> list[Recipient] | None:
+        """Wait for our turn and claim those who get their mail now; None when nobody waits or the run should end."""
+        allowed = self.turns.wait(WINDOW_ROWS, before_waiting=self._settle)
+        claimed = self._write_down(claim_rows=allowed) if allowed else []
+        window, put_off = self.turns.part(claimed)
+        self.settlements += put_off
+        self.turns.give_back(allowed - len(window))
+        self.claimed = {recipient.position: recipient for recipient in window}
+        self.handed_over.clear()
+        return window if claimed else None
+
+    def _window_envelopes(self, window: list[Recipient]) -> Iterator[Envelope]:
+        now = utcnow()
+        for recipient in window:
+            if put_off := self.turns.put_off_if_slowed(recipient):
+                self._settle_here(put_off)
+                continue
+            try:
+                content = self.message.build_wire(recipient, date=now)
+            except (AddressError, HeaderError) as error:
+                self._settle_unbuildable(recipient, error)
+                continue
+            yield Envelope(self.message.sender, recipient.address, content, recipient.position, is_wire_ready=True)
+
+    def _must_stop(self) -> bool:
+        if self.kept.stop_reason is not None:
+            self.summary.ended = self.kept.stop_reason
+        elif time.monotonic() > self.deadline:
+            self.summary.ended = "budget"
+        else:
+            return False
+        return True
+
+    def _note_hand_over(self, envelope: Envelope) -> None:
+        self.journal.hand_over(envelope.ref)
+        self.handed_over.add(envelope.ref)
+
+    def _note_outcome(self, envelope: Envelope, outcome: Outcome) -> None:
+        recipient = self.claimed.pop(envelope.ref)
+        settlement = settlement_of(
+            outcome, position=recipient.position, attempts=recipient.attempts, now=utcnow(), give_up_at=self.give_up_at,
+            server=self.tried.label,
+        )  # fmt: skip
+        self.journal.answer(settlement)
+        self.settlements.append(settlement)
+        self.last_outcome = outcome
+        if concerns_sender(outcome):
+            self.refused_sender = outcome
+        elif not concerns_connection(outcome):
+            self.tried.note_taken()
+        if outcome.kind is not OutcomeKind.SENT and asks_to_slow_down(outcome):
+            self.turns.slow_down(recipient)
+
+    def _settle_here(self, settlement: Settlement) -> None:
+        """Decide on a claimed row without asking a server; nothing of it has left."""
+        del self.claimed[settlement.position]
+        self.settlements.append(settlement)
+
+    def _settle_unbuildable(self, recipient: Recipient, error: Exception) -> None:
+        reason = Reason.BAD_ADDRESS if isinstance(error, AddressError) else Reason.TOO_BIG
+        self._settle_here(
+            Settlement(recipient.position, DeliveryState.FAILED, reason, str(error), counts_as_attempt=False)
+        )
+
+    def _return_unsent(self) -> None:
+        """Decide on rows without an outcome: what was not handed over waits again, what was is uncertain."""
+        for position in self.claimed:
+            if position in self.handed_over:
+                self.settlements.append(Settlement(position, DeliveryState.UNCERTAIN, "connection_lost"))
+            else:
+                self.settlements.append(Settlement(position, DeliveryState.WAITING, counts_as_attempt=False))
+        self.claimed = {}
+
+    def _settle(self) -> None:
+        if self.settlements:
+            self._write_down(claim_rows=0)
+
+    def _write_down(self, *, claim_rows: int) -> list[Recipient]:
+        """Settle what is known and claim the next rows; the journal is emptied once the database has it all.
+
+        While the database is away, what is known is kept and written when it is back; should that take too long, the
+        journal keeps it for whoever replays it.
+        """
+        try:
+            window = while_database_returns(lambda: self._settle_and_claim(claim_rows))
+        except LeaseLost:
+            self._forget_settled()
+            raise
+        self._forget_settled()
+        return window
+
+    def _settle_and_claim(self, claim_rows: int) -> list[Recipient]:
+        lease_for = lease_time(self.settings)
+        return ledger.settle_and_claim(self.lease, self.settlements, size=claim_rows, lease_for=lease_for)
+
+    def _forget_settled(self) -> None:
+        any_sent = any(settlement.state is DeliveryState.SENT for settlement in self.settlements)
+        self.summary.settled += len(self.settlements)
+        self.settlements = []
+        self.journal.forget()
+        if any_sent and self.had_trouble:
+            self.had_trouble = not clear_trouble(self.lease.campaign_id)
+
+
+class _Watched(Iterator["Envelope | None"]):
+    """An iterator that remembers whether it came to its end."""
+
+    def __init__(self, inner: Iterator[Envelope | None]) -> None:
+        self._inner = inner
+        self.exhausted = False
+
+    def __next__(self) -> Envelope | None:
+        try:
+            return next(self._inner)
+        except StopIteration:
+            self.exhausted = True
+            raise
