@@ -1,0 +1,52 @@
+"""What needs a person's attention: each area says it through a source, and the dashboard lists them first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from campaigns.extensions import db
+from campaigns.security import Right, can
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """One thing to look at: what it is, where to go, and who can do something about it."""
+
+    text: str
+    url: str = ""
+    kind: Literal["bad", "warn"] = "warn"
+    right: Right = Right.VIEW
+    detail: str = ""
+
+
+Source = Callable[[], Iterable[Attention]]
+_sources: list[Source] = []
+
+
+def attention_source(source: Source) -> Source:
+    """Register a function that returns what needs attention now; areas above this one use it as a decorator.
+
+    It runs whenever the dashboard is opened, so it reads a few rows at most.
+    """
+    _sources.append(source)
+    return source
+
+
+def things_to_attend() -> list[Attention]:
+    """Return what the person of this request can do something about, the worst first. Never raises for one source."""
+    found = [thing for source in _sources for thing in _ask(source) if can(thing.right)]
+    return sorted(found, key=lambda thing: thing.kind != "bad")
+
+
+def _ask(source: Source) -> list[Attention]:
+    try:
+        return list(source())
+    except Exception:
+        logger.exception("a source of the dashboard's attention list failed")
+        db.session.rollback()
+        return []
