@@ -1,0 +1,75 @@
+# Everything a newcomer needs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# An empty environment has no HOME for pip's cache; that is fine.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CATALOGUES := $(patsubst %.po,%.mo,$(wildcard campaigns/translations/*/LC_MESSAGES/messages.po))
+WORKERS ?= 2
+RECIPIENTS ?= 20000
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run drill test bench check lint format types vendor translations clean
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready $(CATALOGUES) ## Send an announcement to 2,000 demo users and watch it arrive (ONCE=1: stop after the totals)
+	@exec $(BIN)/python -m campaigns.ops.up --demo $(if $(filter-out 0,$(ONCE)),--once)
+
+run: $(VENV)/.ready $(CATALOGUES) ## Start the site, its workers and what they need; Ctrl-C stops all
+	@exec $(BIN)/python -m campaigns.ops.up
+
+drill: $(VENV)/.ready $(CATALOGUES) ## Break everything while a campaign is sent, and prove that it adds up (ARGS="--seed 7 --recipients 3000")
+	@exec $(BIN)/python -m flask --app app drill $(ARGS)
+
+test: $(VENV)/.ready-dev $(CATALOGUES) ## Run every test
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+bench: $(VENV)/.ready $(CATALOGUES) ## Measure the speed beside other ways (RECIPIENTS=20000; ALL=1: every measure)
+	@$(BIN)/python -m bench --recipients $(RECIPIENTS) $(if $(filter-out 0,$(ALL)),--all) $(ARGS)
+
+check: lint types test ## Everything that must be right: format, lint, types, tests
+
+lint: $(VENV)/.ready-dev ## Check format and lint
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+format: $(VENV)/.ready-dev ## Format the code, and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: $(VENV)/.ready-dev ## Check the types
+	@$(BIN)/mypy
+
+translations: $(CATALOGUES) ## Compile the translations
+
+vendor: ## Refresh static/vendor from its pinned packages (needs Node)
+	npm run vendor
+
+clean: ## Remove what was built; data in instance/ stays
+	rm -rf $(VENV) node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f campaigns/translations/*/LC_MESSAGES/messages.mo
+
+# The stamps are newer than the requirements exactly when what is installed is what they ask for.
+$(VENV)/.ready: requirements.txt constraints.txt | $(VENV)/bin/python
+	@echo "Installing what Carillon runs on (once)"
+	@$(PIP) install -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	@echo "Installing what the tests and checks need (once)"
+	@$(PIP) install -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Carillon needs Python 3.11 or newer; '$(PYTHON)' was not found." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Carillon needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Python's venv module is missing. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+%.mo: %.po | $(VENV)/.ready
+	@$(BIN)/pybabel --quiet compile --input-file $< --output-file $@

@@ -1,0 +1,136 @@
+"""What Celery tells us: processes that start and end, messages on their way, tasks that fail.
+
+The receivers belong to the module, not to an application: a signal carries the Celery application, which knows its
+Flask application.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import sys
+import time
+from typing import Any
+
+from celery import Celery, current_app
+from celery.signals import (
+    beat_init,
+    before_task_publish,
+    task_failure,
+    task_internal_error,
+    task_unknown,
+    worker_process_init,
+    worker_ready,
+    worker_shutdown,
+)
+from celery.worker import state as worker_state
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from campaigns.extensions import db
+from campaigns.ops.failed_tasks import Failure, record_failure
+from campaigns.ops.heartbeats import Activity, Kind, Pulse
+
+PUBLISHED_AT = "published_at"
+PR_SET_PDEATHSIG = 1
+
+logger = logging.getLogger(__name__)
+_pulses: list[Pulse] = []
+
+
+@before_task_publish.connect
+def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    """Write the time on every message, so that the jobs page can tell the age of the oldest."""
+    if headers is not None:
+        headers.setdefault(PUBLISHED_AT, time.time())
+
+
+@worker_ready.connect
+def _worker_begins(sender: Any, **_: Any) -> None:
+    lanes = ",".join(sorted(queue.alias or name for name, queue in sender.app.amqp.queues.consume_from.items()))
+    _begin_pulse(sender.app, Kind.WORKER, lanes)
+
+
+@worker_shutdown.connect
+def _worker_ends(**_: Any) -> None:
+    while _pulses:
+        _pulses.pop().stop()
+
+
+@beat_init.connect
+def _beat_begins(sender: Any, **_: Any) -> None:
+    _begin_pulse(sender.app, Kind.BEAT, "")
+
+
+@worker_process_init.connect
+def _pool_process_begins(**_: Any) -> None:
+    """Open new database connections in a pool's process, and end it with its parent, however that ends."""
+    _die_with_parent()
+    app = _flask_app(current_app)
+    if app is not None:
+        with app.app_context():
+            db.engine.dispose(close=False)
+
+
+@task_failure.connect
+@task_internal_error.connect
+def _task_failed(sender: Any, task_id: str, args: Any = None, kwargs: Any = None, einfo: Any = None, **_: Any) -> None:
+    tries = (getattr(sender.request, "retries", 0) or 0) + 1
+    failure = Failure(
+        task_id=task_id,
+        name=sender.name,
+        args=list(args or ()),
+        kwargs=dict(kwargs or {}),
+        reason=_reason(einfo),
+        traceback=str(getattr(einfo, "traceback", "") or ""),
+        tries=tries,
+    )
+    _keep(sender.app, failure)
+
+
+@task_unknown.connect
+def _task_unknown(sender: Any, name: str, id: str, **_: Any) -> None:
+    _keep(sender.app, Failure(task_id=id, name=name, reason="No such task: this worker runs another version."))
+
+
+def _begin_pulse(celery: Celery, kind: str, lanes: str) -> None:
+    app = _flask_app(celery)
+    if app is None:
+        return
+    pulse = Pulse(app, kind, lanes, _activity)
+    _pulses.append(pulse)
+    pulse.start()
+
+
+def _activity() -> Activity:
+    counts: dict[str, int] = worker_state.total_count
+    return Activity(active=len(worker_state.active_requests), processed=sum(counts.values()))
+
+
+def _keep(celery: Celery, failure: Failure) -> None:
+    app = _flask_app(celery)
+    if app is None:
+        return
+    try:
+        with app.app_context():
+            record_failure(failure)
+    except (SQLAlchemyError, OSError):
+        logger.exception("the failure of %s could not be recorded", failure.name)
+
+
+def _reason(einfo: Any) -> str:
+    exception = getattr(einfo, "exception", None)
+    # Pools hand exceptions over wrapped, so that they can travel between processes.
+    exception = getattr(exception, "exc", exception)
+    return f"{type(exception).__name__}: {exception}" if exception is not None else "unknown"
+
+
+def _flask_app(celery: Celery) -> Flask | None:
+    return getattr(celery, "flask_app", None)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends; elsewhere the pool notices by itself, a little later."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

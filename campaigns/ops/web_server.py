@@ -1,0 +1,24 @@
+"""Gunicorn's configuration: `gunicorn --config python:campaigns.ops.web_server 'app:create_app()'`.
+
+Reading the settings here, in the master, makes a wrong one end the start. In a worker it would be started for ever.
+"""
+
+from __future__ import annotations
+
+import os
+
+from campaigns.config import load_settings_or_exit
+
+_settings = load_settings_or_exit(os.environ)
+
+bind = [f"{_settings.host}:{_settings.port}"]
+workers = 2
+worker_class = "gthread"
+threads = 4
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+max_requests = 0
+control_socket_disable = True  # its default path is shared by all installations of one user
+forwarded_allow_ips = "127.0.0.1,::1" if not _settings.proxy_hops else "*"
+limit_request_line = 8190

@@ -1,0 +1,41 @@
+"""Lanes and tasks in words."""
+
+from __future__ import annotations
+
+from flask_babel import gettext as _
+
+from campaigns.celery import BULK, NOW, WORK
+
+
+def lane_words(lane: str) -> str:
+    """Return what a lane is for, in words."""
+    words = {
+        NOW: _("Single mails"),
+        BULK: _("Announcements"),
+        WORK: _("Preparing, imports, upkeep"),
+    }
+    return str(words.get(lane, lane))
+
+
+def task_words(name: str) -> str:
+    """Return what a task does, in words; its own name for one that has none here."""
+    words = {
+        "mail.send_mail": _("Send a single mail"),
+        "mail.sweep_outbox": _("Look for single mails left behind"),
+        "delivery.send_batch": _("Send a batch"),
+        "delivery.record_totals": _("Record the totals"),
+        "delivery.end_hold": _("End the hold of a launch"),
+        "delivery.freeze_campaign": _("Prepare the recipients"),
+        "delivery.publish_round": _("Start a round of batches"),
+        "delivery.launch_due": _("Launch scheduled campaigns"),
+        "delivery.reconcile": _("Look for work left behind"),
+        "delivery.cancel_rest": _("Mark the rest of a cancelled campaign"),
+        "delivery.return_rows": _("Put people of an ended campaign back in line"),
+        "audience.check_import": _("Check an import"),
+        "audience.save_import": _("Save an import"),
+        "audience.report_import": _("Finish an import"),
+        "audience.resume_imports": _("Look for imports left behind"),
+        "ops.beat_tick": _("Note the timer's tick"),
+        "ops.clean_up": _("Clean up"),
+    }
+    return str(words.get(name, name))
