@@ -1,0 +1,1 @@
+"""How fast Carillon is, measured beside other ways to send the same mails. Start with `make bench`."""

@@ -1,0 +1,82 @@
+"""What a measure does inside an installation, each a process of its own: `python -m bench.inside launch plain`.
+
+The answer is one JSON object on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+
+import click
+from sqlalchemy import update
+
+from app import create_app
+from bench.content import BODY, SUBJECT, plain_content
+from campaigns.audience.fields import remember_fields
+from campaigns.celery import enqueue
+from campaigns.clock import utcnow
+from campaigns.compose.models import Campaign
+from campaigns.delivery import freeze, states
+from campaigns.delivery.launch import launch_now
+from campaigns.delivery.tasks import end_hold
+from campaigns.extensions import db
+
+
+@click.group()
+def inside() -> None:
+    """Do something in the installation that the environment names."""
+
+
+@inside.command()
+@click.argument("layout", type=click.Choice(["plain", "site"]))
+def launch(layout: str) -> None:
+    """Launch a campaign to everybody, without a hold; "plain" leaves the site's layout off the mail."""
+    with create_app().app_context():
+        campaign_id = make_campaign()
+        launched_at = utcnow()
+        launch_without_hold(campaign_id, layout)
+        enqueue(end_hold, campaign_id)
+    answer(campaign=campaign_id, launched_at=launched_at.isoformat())
+
+
+@inside.command("freeze")
+def time_freeze() -> None:
+    """Launch a campaign and freeze its audience here and now; tell the seconds, with the commit."""
+    with create_app().app_context():
+        campaign_id = make_campaign()
+        launch_without_hold(campaign_id, "plain")
+        began = time.perf_counter()
+        states.begin_preparing(campaign_id)
+        audience = freeze.freeze_audience(campaign_id)
+        seconds = time.perf_counter() - began
+        assert audience
+        answer(recipients=audience.recipients, seconds=seconds)
+
+
+def make_campaign() -> int:
+    """Add the draft, and let the site know of the fields it asks for."""
+    remember_fields(["city", "plan"])
+    campaign = Campaign(subject=SUBJECT, body=BODY)
+    db.session.add(campaign)
+    db.session.commit()
+    return campaign.id
+
+
+def launch_without_hold(campaign_id: int, layout: str) -> None:
+    """Launch the draft, and put the content that all ways send in place of what was compiled."""
+    launch_now(campaign_id, by=None, launch_key=secrets.token_hex(8), hold_seconds=0)
+    if layout == "plain":
+        compiled = plain_content().to_json()
+        db.session.execute(update(Campaign).where(Campaign.id == campaign_id).values(compiled=compiled))
+        db.session.commit()
+
+
+def answer(**values: object) -> None:
+    """Give the answer."""
+    click.echo(json.dumps(values))
+
+
+if __name__ == "__main__":
+    inside()
