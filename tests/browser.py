@@ -1,0 +1,38 @@
+"""Chromium for tests: where it is, how it is started, and what every page is watched for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests import parts
+
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--font-render-hinting=none",
+]
+
+
+def chromium_path() -> str | None:
+    """Return the browser that CHROMIUM names, or the one on the PATH."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def start_chromium() -> Iterator[Browser]:
+    """Yield a browser; one for the whole session, since Playwright cannot be started twice in one thread."""
+    path = chromium_path()
+    if path is None:
+        parts.skip("Chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        yield browser
+        browser.close()

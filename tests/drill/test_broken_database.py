@@ -1,0 +1,71 @@
+"""The database cut off, away, or locked: what is known is kept until it is back, and nothing new leaves meanwhile.
+
+The server is shared, so it is not restarted: every connection to the experiment's own database is cut, and new ones are
+refused for a while, which is what a client sees of a restart. Away for seconds, not for five minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from campaigns.ops.drill_faults import lock_sqlite
+from tests.drill.harness import Experiment
+
+
+@pytest.fixture
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "postgresql")
+
+
+@contextmanager
+def database_away(url: str) -> Iterator[None]:
+    """Cut every connection to a database and refuse new ones while the block runs."""
+    server, _, name = url.replace("+psycopg", "").rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+def test_the_database_restarted_three_times_while_a_campaign_is_sent(experiment: Experiment) -> None:
+    experiment.start()
+    experiment.launch(900)
+    for restart in range(1, 4):
+        experiment.wait_for_mails(200 * restart)
+        with database_away(experiment.settings.database_url):
+            experiment.stage.watch(1)
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (900, [])
+
+
+def test_no_new_mail_leaves_while_the_database_is_away(experiment: Experiment) -> None:
+    experiment.start()
+    experiment.launch(800, milliseconds_each=5)
+    experiment.wait_for_mails(100)
+    with database_away(experiment.settings.database_url):
+        experiment.stage.watch(5)
+        before = experiment.stage.sink.accepted
+        experiment.stage.watch(4)
+        assert experiment.stage.sink.accepted == before < 800
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (800, [])
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_sqlite_locked_for_longer_than_a_lease(experiment: Experiment) -> None:
+    experiment.start()
+    experiment.launch(900)
+    experiment.wait_for_mails(200)
+    lock_sqlite(experiment.settings.database_url, seconds=8)
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (900, [])

@@ -1,0 +1,77 @@
+"""Redis killed, emptied, frozen, or away: what was queued is made again from rows, and nobody gets a mail twice."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from campaigns.celery import enqueue
+from campaigns.delivery.tasks import send_batch
+from tests.drill.harness import Experiment
+from tests.parts import RedisServer, short_folder
+
+
+@pytest.mark.both_databases
+def test_redis_killed_three_times_while_a_campaign_is_sent(experiment: Experiment) -> None:
+    experiment.start()
+    experiment.launch(900, milliseconds_each=40)
+    for kill in range(1, 4):
+        experiment.wait_for_mails(200 * kill)
+        experiment.wait_for_process("redis")
+        assert experiment.stage.kill(experiment.stage.child("redis"))
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (900, [])
+
+
+def test_redis_emptied_while_a_campaign_is_sent(experiment: Experiment) -> None:
+    experiment.start()
+    experiment.launch(700)
+    for flush in range(1, 3):
+        experiment.wait_for_mails(200 * flush)
+        assert experiment.stage.flush_redis()
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (700, [])
+
+
+def test_a_frozen_redis_stops_nobody_for_good(experiment: Experiment) -> None:
+    """Frozen for 15 seconds, not 60: longer than the 5 after which a page gives up on it."""
+    experiment.start()
+    experiment.launch(900)
+    experiment.wait_for_mails(100)
+    redis = experiment.stage.child("redis").process
+    assert redis
+    redis.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        assert not enqueue(send_batch, experiment.campaign_id, 1)
+        assert time.monotonic() - began < 8
+    finally:
+        experiment.stage.watch(max(0.0, 15 - (time.monotonic() - began)))
+        redis.send_signal(signal.SIGCONT)
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (900, [])
+
+
+def test_only_the_redis_that_counts_the_chords_is_away(make_experiment: Callable[..., Experiment]) -> None:
+    """For five seconds, not 30; the messages wait in another Redis, which stays."""
+    broker = RedisServer(short_folder())
+    broker.start()
+    try:
+        experiment = make_experiment(BROKER_URL=broker.url)
+        experiment.start()
+        experiment.launch(500, milliseconds_each=5)
+        experiment.wait_for_mails(150)
+        experiment.stage.let_go(experiment.stage.child("redis"))
+        experiment.stage.watch(5)
+        experiment.stage.start_redis()
+        verdict = experiment.wait_for_end()
+        assert verdict.problems == []
+        assert (verdict.by_ledger.sent, verdict.uncertain) == (500, [])
+    finally:
+        broker.stop()

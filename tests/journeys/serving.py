@@ -1,0 +1,59 @@
+"""The prepared site, served by threads of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from app import create_app
+from campaigns.config import load_settings
+from campaigns.extensions import db
+from tests import parts
+from tests.journeys.prepared import prepare
+from tests.smtp_sink import free_port
+
+
+@dataclass(frozen=True)
+class PreparedSite:
+    """Where it is, and the ids and tokens in the addresses of its pages."""
+
+    url: str
+    found: dict[str, Any]
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: Any) -> None:
+        """Say nothing of requests."""
+
+
+def serve_prepared_site(redis: parts.RedisServer, template: Path, folder: Path) -> Iterator[PreparedSite]:
+    """Yield a served site with something on every page."""
+    port = free_port()
+    environ = {
+        "INSTANCE_DIR": str(folder),
+        "DATABASE_URL": parts.copy_sqlite(template, folder),
+        "REDIS_URL": redis.url,
+        "PORT": str(port),
+        "BATCH_SIZE": "5",
+        "CONFIRM_FROM": "20",
+        "LOG_LEVEL": "error",
+    }
+    app = create_app(load_settings(environ))
+    with app.app_context():
+        found = prepare(folder)
+        db.session.remove()
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield PreparedSite(f"http://127.0.0.1:{port}", found)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    with app.app_context():
+        db.engine.dispose()
+    app.extensions["celery"].close()

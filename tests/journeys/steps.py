@@ -1,0 +1,105 @@
+"""What a person does on the pages, in either language; every step ends on the page it leads to."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.journeys.browsing import Windows
+from tests.journeys.installation import Installation, first_people
+from tests.people import PASSWORD
+
+OWNER = "owner@example.org"
+BODY = """# 12월 소식
+
+{{ name | default: "회원" }}님, 안녕하세요.
+
+- **새 요금제**가 나왔습니다.
+- [자세히](https://example.com/news)
+"""
+
+
+def set_up(windows: Windows, site: Installation) -> None:
+    """Make the owner and the site at the first visit, as the link in the terminal leads to it; once."""
+    done = site.folder / "set-up-by-journeys"
+    if done.exists():
+        return
+    page = windows.open(language="ko")
+    page.goto(f"{site.url}/")
+    page.goto(site.setup_link)
+    fields = {
+        "email": OWNER,
+        "password": PASSWORD,
+        "name": "김하늘",
+        "site_name": "새벽 우편",
+        "sender_address": "news@example.org",
+        "postal_address": "서울특별시 중구 세종대로 110",
+    }
+    for name, value in fields.items():
+        page.locator(f"#{name}").fill(value)
+    page.locator("main form button.primary").click()
+    expect(page.locator("#messages")).to_contain_text("새벽 우편")
+    expect(page.locator(".account-button")).to_contain_text("김하늘")
+    first_people(site)
+    done.touch()
+
+
+def log_in(page: Page, site: Installation, *, address: str = OWNER, password: str = PASSWORD) -> None:
+    """Log in through the form."""
+    page.goto(f"{site.url}/login")
+    page.locator("#email").fill(address)
+    page.locator("#password").fill(password)
+    page.locator("main form button.primary").click()
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
+def write_campaign(page: Page, site: Installation, *, subject: str) -> int:
+    """Write a new campaign, without saving it; returns its id."""
+    page.goto(f"{site.url}/campaigns")
+    page.locator("main form[action$='/campaigns/new'] button").first.click()
+    page.wait_for_url("**/edit")
+    page.locator("#subject").fill(f'{{{{ name | default: "회원" }}}}님, {subject}')
+    page.locator("#preheader").fill("달라지는 것 세 가지")
+    page.locator("#body").fill(BODY)
+    found = re.search(r"/campaigns/(\d+)/", page.url)
+    assert found
+    return int(found[1])
+
+
+def launch(page: Page) -> int:
+    """Type the number of people on the launch page and send, until nobody came in between; returns the number."""
+    page.wait_for_url("**/launch")
+    while page.url.endswith("/launch"):
+        number = page.locator(".launch-figure b").inner_text().replace(",", "")
+        page.locator("#confirm").fill(number)
+        with page.expect_navigation():
+            page.locator(".launch-form button.primary").click()
+    assert page.url.endswith("/progress")
+    return int(number)
+
+
+def wait_for_all(page: Page, *, reload: bool = False) -> None:
+    """Wait on the progress page until everybody has an outcome."""
+    for _attempt in range(120):
+        if page.title().startswith("100% – ") and page.locator(".hero.over").count():
+            return
+        page.wait_for_timeout(1_000)
+        if reload:
+            page.reload()
+    expect(page).to_have_title(re.compile("^100% – "), timeout=1)
+
+
+def check_equations(page: Page, recipients: int) -> None:
+    """Check that the sums on the page are right, and about that many recipients."""
+    equations = page.locator(".equation .terms")
+    expect(equations).to_have_count(2)
+    rows = [[_number(term) for term in equation.locator("b").all()] for equation in equations.all()]
+    for total, *terms in rows:
+        assert total == sum(terms), rows
+    assert rows[1][0] == recipients
+    assert page.locator(".balance.ok").count() == 1
+
+
+def _number(term: Locator) -> int:
+    return int(term.inner_text().replace(",", ""))

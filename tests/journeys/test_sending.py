@@ -1,0 +1,106 @@
+"""The main journey: write, look at it, test, launch, take back, launch again, watch it arrive, read the report."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.journeys.browsing import Windows
+from tests.journeys.installation import Installation
+from tests.journeys.looking import axe_violations
+from tests.journeys.steps import check_equations, launch, log_in, wait_for_all, write_campaign
+
+pytestmark = pytest.mark.timeout(500)
+
+VIEWS = {
+    "desktop": "안녕하세요",
+    "phone": "안녕하세요",
+    "dark": "안녕하세요",
+    "text": "자세히",
+    "source": "MIME-Version",
+}
+
+
+def test_write_test_launch_take_back_launch_watch_report_and_unsubscribe(windows: Windows, site: Installation) -> None:
+    page = windows.open(language="ko")
+    log_in(page, site)
+    campaign_id = write_campaign(page, site, subject="소식 가")
+    look_at_every_view(page)
+    send_a_test(page, site)
+
+    page.goto(f"{site.url}/campaigns/{campaign_id}/check")
+    page.get_by_role("link", name="보내기 단계로").click()
+    refuse_a_wrong_number(page)
+    launch(page)
+    page.get_by_role("button", name="되돌리기").click()
+    page.wait_for_url("**/edit")
+    expect(page.locator("#messages")).to_contain_text("보낸 메일은 없습니다")
+    assert site.arrivals("소식 가") == {}
+
+    page.goto(f"{site.url}/campaigns/{campaign_id}/launch")
+    number = launch(page)
+    page.evaluate("window.stayed = true")
+    wait_for_all(page)
+    assert page.evaluate("window.stayed"), "the page was loaded again"
+    check_equations(page, number)
+    assert axe_violations(page) == []
+    page.locator("#progress-actions a.primary").click()
+    page.wait_for_url("**/report")
+    check_equations(page, number)
+
+    recipients = site.recipients(campaign_id)
+    assert len(recipients) == number
+    assert site.arrivals("소식 가") == dict.fromkeys(recipients, 1)
+    unsubscribe(windows.open(language="ko", width=360, height=780), site)
+    assert page.evaluate("refused") == []
+    assert windows.console == []
+
+
+def look_at_every_view(page: Page) -> None:
+    """Wait for the autosave, then look at each view of the preview."""
+    expect(page.locator("[data-save-status]")).to_contain_text("저장됨", timeout=60_000)
+    for view, words in VIEWS.items():
+        page.locator(f"input[name=preview_mode][value={view}]").check()
+        frame = page.locator("iframe.preview-frame:not(.vh)").last
+        expect(frame.content_frame.locator("body")).to_contain_text(words)
+    page.reload()
+    expect(page.locator("#body")).to_have_value(re.compile("새 요금제"))
+    expect(page.locator("#subject")).to_have_value(re.compile("소식 가"))
+
+
+def send_a_test(page: Page, site: Installation) -> None:
+    """Send a test to an address that is nobody's, and wait for the server's answer without loading again."""
+    page.locator("button[name=then][value=test]").click()
+    page.wait_for_url("**/test")
+    page.locator("#addresses").fill("tester@example.net")
+    page.get_by_role("button", name="테스트 보내기").click()
+    expect(page.locator("#test-results .badge.ok")).to_have_count(1, timeout=60_000)
+    expect(page.locator("#test-results")).to_contain_text("tester@example.net")
+    mail = site.wait_for_mail("tester@example.net", since=0)
+    page.goto(f"{site.url}/inbox/{mail}")
+    expect(page.locator("h1")).to_contain_text("소식 가")
+
+
+def refuse_a_wrong_number(page: Page) -> None:
+    """Type another number than the page says: nothing is sent."""
+    page.wait_for_url("**/launch")
+    page.locator("#confirm").fill("7")
+    page.locator(".launch-form button.primary").click()
+    expect(page.locator("#error-summary")).to_be_focused()
+    assert page.title().startswith("오류:")
+
+
+def unsubscribe(page: Page, site: Installation) -> None:
+    """Follow the link in a mail: looking changes nothing, the button does."""
+    page.goto(f"{site.url}/inbox?q=person7@example.com")
+    page.locator("tbody a").first.click()
+    page.get_by_role("link", name="텍스트").click()
+    link = page.locator("pre a[href*='/p/u/']").get_attribute("href")
+    assert link
+    page.goto(link)
+    assert not site.is_unsubscribed("person7@example.com")
+    page.get_by_role("button", name="수신거부").click()
+    expect(page.locator("h1")).to_have_text("수신거부했습니다")
+    assert site.is_unsubscribed("person7@example.com")

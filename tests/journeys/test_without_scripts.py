@@ -1,0 +1,42 @@
+"""The main journey in a browser without JavaScript: every step has its own button, and the numbers come by loading."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.journeys.browsing import Windows
+from tests.journeys.installation import Installation
+from tests.journeys.steps import check_equations, launch, log_in, wait_for_all, write_campaign
+
+pytestmark = pytest.mark.timeout(500)
+
+
+def test_write_launch_take_back_launch_and_report(windows: Windows, site: Installation) -> None:
+    page = windows.open(language="en", java_script_enabled=False)
+    log_in(page, site, address="grace@example.com")
+    campaign_id = write_campaign(page, site, subject="소식 나")
+    page.get_by_role("button", name="Update the preview").click()
+    expect(page.locator("iframe.preview-frame").content_frame.locator("body")).to_contain_text("새 요금제")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#messages")).to_contain_text("Saved.")
+    page.get_by_role("button", name="Send test").click()
+    page.get_by_role("button", name="Send the test").click()
+    site.wait_for_mail("grace@example.com", since=0)
+    page.reload()
+    expect(page.locator("#test-results")).to_contain_text("Accepted")
+
+    page.goto(f"{site.url}/campaigns/{campaign_id}/edit")
+    page.get_by_role("button", name="Go to checks").click()
+    page.get_by_role("link", name="Continue to sending").click()
+    launch(page)
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.locator("#messages")).to_contain_text("draft again")
+
+    page.goto(f"{site.url}/campaigns/{campaign_id}/launch")
+    number = launch(page)
+    wait_for_all(page, reload=True)
+    check_equations(page, number)
+    page.get_by_role("link", name="Report").click()
+    check_equations(page, number)
+    assert site.arrivals("소식 나") == dict.fromkeys(site.recipients(campaign_id), 1)

@@ -1,0 +1,280 @@
+"""A small SMTP server for tests that answers exactly what it is told, one thread per connection.
+
+    with ScriptedServer(offers=["PIPELINING"], rcpt=["250 ok", "550 5.1.1 unknown"]) as server:
+        open_connection(server.settings())
+
+Each step (`greeting`, `ehlo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `dot`, `rset`, `noop`) takes one answer for
+ever, or a list of which the last repeats. An answer is a reply line, several joined by `\\n`, or HANG_UP, SILENCE, or a
+function of the talk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from campaigns.mail.smtp import Connection, Envelope, OutcomeKind, ServerSettings, Timeouts
+
+HANG_UP = "HANG UP"
+SILENCE = "SILENCE"
+QUICK = Timeouts(connect=5, greeting=5, command=5, data_start=5, data_block=5, final_dot=5, quit=1)
+DEFAULTS = {
+    "greeting": "220 mail.example.test ESMTP",
+    "starttls": "220 2.0.0 go ahead",
+    "auth": "235 2.7.0 welcome",
+    "mail": "250 2.1.0 ok",
+    "rcpt": "250 2.1.5 ok",
+    "data": "354 go ahead",
+    "dot": "250 2.0.0 queued",
+    "rset": "250 2.0.0 ok",
+    "noop": "250 2.0.0 ok",
+}
+
+
+@dataclass
+class Mail:
+    sender: str
+    recipients: list[str]
+    content: bytes
+    accepted: bool
+
+
+class ScriptedServer:
+    """`mails`: everything that reached its final dot. `commands`: every line, in order. `writes`: input as it came."""
+
+    def __init__(
+        self,
+        *,
+        offers: list[str] | None = None,
+        offers_after_tls: list[str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        implicit_tls: bool = False,
+        unix_path: str = "",
+        helo_only: bool = False,
+        **answers: Any,
+    ) -> None:
+        self.offers = offers or []
+        self.offers_after_tls = self.offers if offers_after_tls is None else offers_after_tls
+        self.tls, self.implicit_tls, self.helo_only = tls, implicit_tls, helo_only
+        self.answers = {**DEFAULTS, **answers}
+        self.mails: list[Mail] = []
+        self.commands: list[str] = []
+        self.writes: list[bytes] = []
+        self.connections = 0
+        self.lock = threading.Lock()
+        self.counts: dict[str, int] = {}
+        self.closing = threading.Event()
+        self.unix_path = unix_path
+        if unix_path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(unix_path)
+            self.listener.listen()
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.port = self.listener.getsockname()[1]
+        self.threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.threads[0].start()
+
+    def settings(self, **changes: Any) -> ServerSettings:
+        place = {"socket_path": self.unix_path} if self.unix_path else {"host": "127.0.0.1", "port": self.port}
+        return ServerSettings(**{**place, "timeouts": QUICK, **changes})
+
+    @property
+    def accepted(self) -> list[str]:
+        return [recipient for mail in self.mails if mail.accepted for recipient in mail.recipients]
+
+    def next_answer(self, step: str) -> Any:
+        with self.lock:
+            answers = self.answers[step]
+            if not isinstance(answers, list):
+                return answers
+            number = self.counts.get(step, 0)
+            self.counts[step] = number + 1
+            return answers[min(number, len(answers) - 1)]
+
+    def __enter__(self) -> ScriptedServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.closing.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for thread in self.threads:
+            thread.join(10)
+
+    def _accept(self) -> None:
+        while not self.closing.is_set():
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        talk = Talk(self, sock)
+        try:
+            talk.run()
+        except (OSError, EOFError):
+            pass
+        finally:
+            talk.sock.close()
+
+
+@dataclass
+class Talk:
+    server: ScriptedServer
+    sock: socket.socket
+    buffer: bytes = b""
+    secure: bool = False
+    sender: str | None = None
+    recipients: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        self.sock.settimeout(10)
+        if self.server.implicit_tls:
+            self.wrap()
+        self.answer("greeting")
+        steps: dict[str, Callable[[str], None]] = {
+            "EHLO": self.ehlo,
+            "HELO": lambda _: self.say("250 hello"),
+            "STARTTLS": self.starttls,
+            "AUTH": self.auth,
+            "MAIL": self.mail,
+            "RCPT": self.rcpt,
+            "DATA": self.data,
+            "RSET": self.rset,
+            "NOOP": lambda _: self.answer("noop"),
+        }
+        while line := self.read_line():
+            verb = line.partition(" ")[0].upper()
+            if verb == "QUIT":
+                self.say("221 2.0.0 bye")
+                return
+            steps.get(verb, lambda _: self.say("500 5.5.2 what?"))(line)
+
+    def ehlo(self, _: str) -> None:
+        if self.server.helo_only:
+            return self.say("502 5.5.1 no")
+        if "ehlo" in self.server.answers:
+            self.answer("ehlo")
+            return None
+        offers = self.server.offers_after_tls if self.secure else self.server.offers
+        lines = ["mail.example.test", *offers]
+        return self.say("\n".join(f"250{'-' if line is not lines[-1] else ' '}{line}" for line in lines))
+
+    def starttls(self, _: str) -> None:
+        if self.answer("starttls").startswith("220"):
+            self.wrap()
+
+    def auth(self, line: str) -> None:
+        if line.upper() == "AUTH LOGIN":
+            for question in ("VXNlcm5hbWU6", "UGFzc3dvcmQ6"):
+                self.say(f"334 {question}")
+                self.read_line()
+        self.answer("auth")
+
+    def mail(self, line: str) -> None:
+        if self.sender is not None:
+            return self.say("503 5.5.1 nested MAIL command")
+        if self.answer("mail").startswith("2"):
+            self.sender, self.recipients = line, []
+        return None
+
+    def rcpt(self, line: str) -> None:
+        if self.answer("rcpt").startswith("2"):
+            self.recipients.append(line[line.index("<") + 1 : line.index(">")])
+
+    def data(self, _: str) -> None:
+        if self.sender is None and self.server.answers["data"] == DEFAULTS["data"]:
+            return self.say("503 5.5.1 MAIL first")
+        if not self.answer("data").startswith("354"):
+            return None
+        content = self.read_content()
+        answer = self.answer("dot", before=lambda reply: self.record(content, reply))
+        assert answer
+        self.sender, self.recipients = None, []
+        return None
+
+    def record(self, content: bytes, reply: str) -> None:
+        accepted = reply.startswith("2") and bool(self.recipients)
+        self.server.mails.append(Mail(self.sender or "", list(self.recipients), content, accepted))
+
+    def rset(self, _: str) -> None:
+        self.sender, self.recipients = None, []
+        self.answer("rset")
+
+    def answer(self, step: str, before: Callable[[str], None] = lambda _: None) -> str:
+        answer = self.server.next_answer(step)
+        if callable(answer):
+            answer = answer(self)
+        before(answer)
+        if answer == HANG_UP:
+            raise EOFError
+        if answer == SILENCE:
+            self.server.closing.wait(20)
+            raise EOFError
+        self.say(answer)
+        if answer.startswith("421"):
+            raise EOFError
+        return answer
+
+    def say(self, text: str) -> None:
+        self.sock.sendall(text.replace("\n", "\r\n").encode() + b"\r\n")
+
+    def read_line(self) -> str:
+        while b"\r\n" not in self.buffer:
+            self.receive()
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        self.server.commands.append(line.decode())
+        return line.decode()
+
+    def read_content(self) -> bytes:
+        """Up to the final dot, with doubled dots undone."""
+        while b"\r\n.\r\n" not in b"\r\n" + self.buffer:
+            self.receive()
+        content, self.buffer = (b"\r\n" + self.buffer).split(b"\r\n.\r\n", 1)
+        return (content + b"\r\n")[2:].replace(b"\r\n..", b"\r\n.").removeprefix(b"." if content[2:4] == b".." else b"")
+
+    def receive(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise EOFError
+        self.server.writes.append(data)
+        self.buffer += data
+
+    def wrap(self) -> None:
+        assert self.server.tls is not None
+        self.buffer = b""
+        self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
+        self.secure = True
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def envelope(number: int, content: bytes = b"Subject: hello\r\n\r\nbody\r\n", **changes) -> Envelope:
+    values = {"sender": "news@example.com", "recipient": f"user{number}@example.org", "content": content, "ref": number}
+    return Envelope(**(values | changes))
+
+
+def envelopes(count: int, content: bytes = b"Subject: hello\r\n\r\nbody\r\n") -> Iterator[Envelope]:
+    return (envelope(number, content) for number in range(count))
+
+
+def kinds(connection: Connection, source: Iterator[Envelope | None], **more) -> list[tuple[int, OutcomeKind]]:
+    return [(settled.ref, outcome.kind) for settled, outcome in connection.send_all(source, **more)]
+
+
+def refs(server: ScriptedServer) -> list[int]:
+    return [int(re.findall(r"\d+", recipient)[0]) for recipient in server.accepted]
