@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import campaigns.accounts.routes
 import campaigns.audience.import_routes
 import campaigns.audience.routes
+import campaigns.audit.services
 import campaigns.compose.routes
 import campaigns.delivery.routes
 import campaigns.ops.commands

@@ -6,23 +6,19 @@ says what to change. No other module reads the environment.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+from typing import Literal, cast
 
 from flask import current_app
 
 from campaigns.errors import SettingsError
 from campaigns.mail_server_urls import LOOPBACK_HOSTS, MailServerUrl, is_elsewhere
 from campaigns.secret_files import kept_secret
+from campaigns.setting_groups import read_groups, run_dir_of
 from campaigns.setting_readers import Reader
-
-MOST_RATE = 1_000_000
-ONE_SERVER = ("SERVER", "PORT", "USE_TLS", "USE_SSL", "USERNAME", "PASSWORD", "PASSWORD_FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +113,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     in it when none is given.
     """
     read = Reader(environ)
-    values = {**_read_places(read), **_read_web(read), **_read_mail(read), **_read_delivery(read, _instance_dir(read))}
-    _check_together(read, values)
+    values = read_groups(read)
     read.raise_problems()
     values["secret_key"] = values["secret_key"] or kept_secret(values["instance_dir"] / "secret_key", size_bytes=48)
     return Settings(**values)
@@ -132,121 +127,6 @@ def load_settings_or_exit(environ: Mapping[str, str]) -> Settings:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         sys.stderr.write(f"Carillon cannot start; these settings are wrong:\n{lines}\n")
         raise SystemExit(2) from None
-
-
-def run_dir_of(instance_dir: Path) -> Path:
-    """Return the folder for sockets: instance/run, or a short one in the temporary folder when the path is too long.
-
-    A Unix socket's path holds at most 104 bytes on macOS and 108 on Linux.
-    """
-    folder = instance_dir / "run"
-    if len(str(folder / "redis.sock")) < 100:
-        return folder
-    return Path("/tmp") / f"carillon-{abs(hash_of(str(instance_dir))):x}"  # noqa: S108 - made 0700 by the supervisor
-
-
-def hash_of(text: str) -> int:
-    """Return a hash of `text` that is the same in every process."""
-    value = 14695981039346656037
-    for byte in text.encode():
-        value = ((value ^ byte) * 1099511628211) % 2**64
-    return value
-
-
-def _read_places(read: Reader) -> dict[str, Any]:
-    instance_dir = _instance_dir(read)
-    embedded = f"unix://{run_dir_of(instance_dir) / 'redis.sock'}?db=0"
-    redis_url = read.url("REDIS_URL", default=embedded, schemes=("redis", "rediss", "unix"))
-    return {
-        "instance_dir": instance_dir,
-        "secret_key": read.secret("SECRET_KEY"),
-        "secret_key_fallbacks": read.words("SECRET_KEY_FALLBACKS"),
-        "database_url": read.database_url("DATABASE_URL", default=f"sqlite:///{instance_dir / 'carillon.sqlite'}"),
-        "redis_url": redis_url,
-        "broker_url": read.url(
-            "BROKER_URL", default=redis_url, schemes=("redis", "rediss", "unix", "redis+socket", "amqp", "amqps")
-        ),
-        "queue_prefix": _queue_prefix(read),
-        "log_level": read.choice("LOG_LEVEL", default="info", among=("debug", "info", "warning", "error")),
-        "log_format": read.choice("LOG_FORMAT", default="json", among=("json", "text")),
-        "testing": read.flag("TESTING", default=False),
-    }
-
-
-def _queue_prefix(read: Reader) -> str:
-    prefix = read.text("QUEUE_PREFIX", default="")
-    # A dot would part it from the lane's name, and another site's delayed messages would match.
-    if prefix and not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", prefix):
-        read.problem("QUEUE_PREFIX: expected at most 40 letters, digits, hyphens and underscores")
-    return prefix
-
-
-def _read_web(read: Reader) -> dict[str, Any]:
-    port = read.whole("PORT", default=8000, least=1, most=65535)
-    return {
-        "public_base_url": read.base_url("PUBLIC_BASE_URL", default=f"http://127.0.0.1:{port}"),
-        "trusted_hosts": read.words("TRUSTED_HOSTS"),
-        "proxy_hops": read.whole("PROXY_HOPS", default=0, least=0, most=5),
-        "host": read.text("HOST", default="127.0.0.1"),
-        "port": port,
-        "port_is_given": read.is_given("PORT"),
-        "upload_limit_bytes": read.whole("UPLOAD_LIMIT_MB", default=64, least=1, most=4096) * 1_000_000,
-    }
-
-
-def _read_mail(read: Reader) -> dict[str, Any]:
-    use_ssl = read.flag("MAIL_USE_SSL", default=False)
-    return {
-        "mail_servers": read.mail_servers("MAIL_SERVERS", instead_of=[f"MAIL_{word}" for word in ONE_SERVER]),
-        "mail_server": read.text("MAIL_SERVER", default=""),
-        "mail_port": read.whole("MAIL_PORT", default=465 if use_ssl else 25, least=1, most=65535),
-        "mail_use_tls": read.flag("MAIL_USE_TLS", default=False),
-        "mail_use_ssl": use_ssl,
-        "mail_username": read.text("MAIL_USERNAME", default=""),
-        "mail_password": read.secret("MAIL_PASSWORD"),
-        "mail_default_sender": read.mailbox("MAIL_DEFAULT_SENDER"),
-        "mail_tls_verify": read.flag("MAIL_TLS_VERIFY", default=True),
-        "mail_ca_file": read.existing_file("MAIL_CA_FILE"),
-        "mail_ehlo_name": read.text("MAIL_EHLO_NAME", default=""),
-        "mail_timeout_seconds": read.whole("MAIL_TIMEOUT", default=60, least=1, most=600),
-        "mail_max_emails": read.whole("MAIL_MAX_EMAILS", default=1000, least=1, most=1_000_000),
-    }
-
-
-def _instance_dir(read: Reader) -> Path:
-    return Path(read.text("INSTANCE_DIR", default="instance")).absolute()
-
-
-def _read_delivery(read: Reader, instance_dir: Path) -> dict[str, Any]:
-    return {
-        "hold_seconds": read.whole("HOLD_SECONDS", default=60, least=0, most=600),
-        "confirm_from": read.whole("CONFIRM_FROM", default=1000, least=1, most=1_000_000_000),
-        "batch_size": read.whole("BATCH_SIZE", default=500, least=1, most=10_000),
-        "bulk_threads": read.whole("BULK_THREADS", default=2, least=1, most=200),
-        "rate_per_second": read.number("RATE_PER_SECOND", default=0, most=MOST_RATE),
-        "rate_per_day": read.whole("RATE_PER_DAY", default=0, least=0, most=1_000_000_000),
-        "rate_per_domain": read.domain_rates("RATE_PER_DOMAIN", most=MOST_RATE),
-        "give_up_hours": read.whole("GIVE_UP_HOURS", default=24, least=0, most=240),
-        "brake_failed_percent": read.whole("BRAKE_FAILED_PERCENT", default=10, least=0, most=100),
-        "brake_after": read.whole("BRAKE_AFTER", default=200, least=1, most=1_000_000),
-        "reconcile_seconds": read.whole("RECONCILE_SECONDS", default=10, least=1, most=3600),
-        "journal_dir": read.writable_folder("JOURNAL_DIR", default=instance_dir / "journal"),
-        "lease_seconds": read.whole("LEASE_SECONDS", default=30, least=5, most=3600),
-    }
-
-
-def _check_together(read: Reader, values: dict[str, Any]) -> None:
-    if values["mail_use_tls"] and values["mail_use_ssl"]:
-        read.problem("MAIL_USE_TLS, MAIL_USE_SSL: expected at most one of them to be true")
-    if bool(values["mail_username"]) != bool(values["mail_password"]):
-        read.problem("MAIL_USERNAME, MAIL_PASSWORD: expected both or neither")
-    if values["testing"] or not is_elsewhere(values["mail_server"], values["mail_servers"]):
-        return
-    # Mail that leaves the machine carries links: they must lead here, and only we may be able to sign them.
-    if not read.is_given("PUBLIC_BASE_URL"):
-        read.problem("PUBLIC_BASE_URL: expected the site's public address, since the mail server is another machine")
-    if urlsplit(str(values["public_base_url"])).hostname == "":
-        read.problem("PUBLIC_BASE_URL: expected a host name")
 
 
 def setting_names() -> list[str]:

@@ -72,6 +72,9 @@ NAVIGATION = (
     NavItem("audience.list_users", _l("Users"), "users"),
     NavItem("audience.list_imports", _l("Imports"), "upload"),
     NavItem("ops.jobs", _l("Jobs"), "activity", group="manage"),
+    NavItem("team.list_members", _l("Team"), "shield", group="manage"),
+    NavItem("audit.list_entries", _l("Activity log"), "history", group="manage"),
+    NavItem("settings.index", _l("Settings"), "settings", group="manage"),
     NavItem("ops.inbox", _l("Inbox"), "inbox", group="manage", trial_only=True),
 )
 

@@ -38,13 +38,16 @@ class Right(StrEnum):
     MANAGE_USERS = "manage_users"  # import, change and delete people
     SEE_JOBS = "see_jobs"  # see the jobs page
     MANAGE_JOBS = "manage_jobs"  # run failed tasks again
-    MANAGE_SITE = "manage_site"  # change roles and settings
+    SEE_TEAM = "see_team"  # see who has which role
+    MANAGE_TEAM = "manage_team"  # invite people, change roles up to one's own, deactivate
+    SEE_AUDIT = "see_audit"  # see the activity log
+    MANAGE_SITE = "manage_site"  # change settings, and make or change owners
 
 
 _VIEWER = {Right.VIEW}
 _EDITOR = _VIEWER | {Right.WRITE}
-_SENDER = _EDITOR | {Right.LAUNCH, Right.SEE_USERS}
-_ADMIN = _SENDER | {Right.MANAGE_USERS, Right.SEE_JOBS, Right.MANAGE_JOBS}
+_SENDER = _EDITOR | {Right.LAUNCH, Right.SEE_USERS, Right.SEE_TEAM}
+_ADMIN = _SENDER | {Right.MANAGE_USERS, Right.SEE_JOBS, Right.MANAGE_JOBS, Right.MANAGE_TEAM, Right.SEE_AUDIT}
 
 ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OWNER: frozenset(Right),

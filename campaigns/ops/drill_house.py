@@ -23,8 +23,9 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from campaigns.celery import LANES
-from campaigns.config import Settings, run_dir_of
+from campaigns.config import Settings
 from campaigns.errors import CarillonError
+from campaigns.setting_groups import run_dir_of
 
 # What is said of the configured site must not reach the drill's.
 DROPPED = (

@@ -15,7 +15,7 @@ TABLES = README.split("## Settings")[1].split("## Command line")[0]
 
 
 def test_every_setting_is_in_the_readme_and_nothing_else() -> None:
-    config = (ROOT / "campaigns" / "config.py").read_text(encoding="utf-8")
+    config = (ROOT / "campaigns" / "setting_groups.py").read_text(encoding="utf-8")
     read = set(re.findall(r'read\.\w+\(\s*"([A-Z_]+)"', config)) - {"TESTING"}
     told = set(
         re.findall(r"`([A-Z][A-Z_]+)`", "".join(line.split("|")[1] for line in TABLES.splitlines() if "|" in line))
@@ -24,7 +24,7 @@ def test_every_setting_is_in_the_readme_and_nothing_else() -> None:
 
 
 def test_the_defaults_of_numbers_are_those_of_the_code() -> None:
-    config = (ROOT / "campaigns" / "config.py").read_text(encoding="utf-8")
+    config = (ROOT / "campaigns" / "setting_groups.py").read_text(encoding="utf-8")
     for name, default in re.findall(r'read\.whole\("([A-Z_]+)", default=([\d_]+)', config):
         (row,) = [line for line in TABLES.splitlines() if f"`{name}`" in line.partition(" | ")[0]]
         assert f"`{int(default)}`" in row

@@ -1,0 +1,39 @@
+"""The tables of operations: the activity log, stored settings, the team, and what runs by the clock."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from campaigns.database import BigId, Json, UtcDateTime
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "audit_entry",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("actor_id", BigId, nullable=True),
+        sa.Column("actor", sa.String(length=254), nullable=False),
+        sa.Column("ip", sa.String(length=45), nullable=False),
+        sa.Column("action", sa.String(length=60), nullable=False),
+        sa.Column("target_kind", sa.String(length=40), nullable=False),
+        sa.Column("target_id", sa.String(length=64), nullable=False),
+        sa.Column("target", sa.String(length=254), nullable=False),
+        sa.Column("before", Json, nullable=False),
+        sa.Column("after", Json, nullable=False),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.Column("sequence", BigId, nullable=True),
+        sa.Column("previous_hash", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
+        sa.UniqueConstraint("sequence", name=op.f("uq_audit_entry_sequence")),
+    )
+    with op.batch_alter_table("audit_entry", schema=None) as batch_op:
+        batch_op.create_index("ix_audit_entry_at", ["at"], unique=False)
+        batch_op.create_index("ix_audit_entry_target", ["target_kind", "target_id"], unique=False)
