@@ -27,9 +27,11 @@ from campaigns.error_pages import register_error_pages
 from campaigns.extensions import babel, csrf, db, limiter, login_manager, mail, migrate
 from campaigns.languages import choose_language, choose_timezone, set_language
 from campaigns.logs import configure_logging, register_request_ids
+from campaigns.mail.mail_servers import health
 from campaigns.presentation import register_presentation
 from campaigns.schedule import beat_schedule
 from campaigns.security import register_security
+from campaigns.stored_settings import keep_live
 
 BLUEPRINTS = (
     campaigns.accounts.routes.bp,
@@ -52,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     register_request_ids(app)
+    keep_live(app, on_change=lambda before, after: _follow(app, before, after))
     _bind_extensions(app, settings)
     make_celery(app, settings).conf.beat_schedule = beat_schedule(settings)
     register_security(app)
@@ -91,12 +94,20 @@ def flask_settings(settings: Settings) -> dict[str, object]:
         "RATELIMIT_HEADERS_ENABLED": False,
         "BABEL_DEFAULT_LOCALE": "en",
         "BABEL_TRANSLATION_DIRECTORIES": os.path.join(os.path.dirname(__file__), "campaigns", "translations"),
-        "MAIL_SERVER": settings.mail_server,
-        "MAIL_PORT": settings.mail_port,
-        "MAIL_USE_TLS": settings.mail_use_tls,
-        "MAIL_USE_SSL": settings.mail_use_ssl,
-        "MAIL_USERNAME": settings.mail_username or None,
-        "MAIL_PASSWORD": settings.mail_password or None,
+        **mail_config(settings),
+    }
+
+
+def mail_config(settings: Settings) -> dict[str, object]:
+    """Return what Flask-Mail reads: the one server, or the first of several; our transport knows them all."""
+    first = settings.mail_servers[0] if settings.mail_servers else None
+    return {
+        "MAIL_SERVER": first.host if first else settings.mail_server,
+        "MAIL_PORT": first.port if first else settings.mail_port,
+        "MAIL_USE_TLS": first.tls == "starttls" if first else settings.mail_use_tls,
+        "MAIL_USE_SSL": first.tls == "tls" if first else settings.mail_use_ssl,
+        "MAIL_USERNAME": (first.username if first else settings.mail_username) or None,
+        "MAIL_PASSWORD": (first.password if first else settings.mail_password) or None,
         "MAIL_DEFAULT_SENDER": settings.mail_default_sender or None,
         "MAIL_SUPPRESS_SEND": False,
     }
@@ -120,6 +131,14 @@ def engine_options(database_url: str) -> dict[str, object]:
 def limiter_storage(redis_url: str) -> str:
     """Return the rate limiter's address of Redis; it writes a Unix socket as redis+unix://."""
     return redis_url.replace("unix://", "redis+unix://", 1) if redis_url.startswith("unix:") else redis_url
+
+
+def _follow(app: Flask, before: Settings, after: Settings) -> None:
+    """Hand changed mail servers on: Flask-Mail keeps its own copy, and what was ill may be another server now."""
+    if before.mail_servers != after.mail_servers:
+        app.config.update(mail_config(after))
+        mail.init_app(app)
+        health.forget()
 
 
 def _bind_extensions(app: Flask, settings: Settings) -> None:

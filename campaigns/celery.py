@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from campaigns.config import Settings
 from campaigns.logs import task_ids
 from campaigns.redis_transport import use_sturdy_transport
+from campaigns.stored_settings import refresh_settings
 
 NOW = "mail.now"  # verification, reset, test and notice mails: single tasks, never behind a campaign
 BULK = "mail.bulk"  # batches of a campaign
@@ -99,6 +100,7 @@ def make_celery(app: Flask, settings: Settings) -> Celery[Any]:
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             with app.app_context(), task_ids(self.name, self.request.id, args):
+                refresh_settings()
                 return self.run(*args, **kwargs)
 
     use_sturdy_transport()

@@ -1,7 +1,8 @@
 """Every setting, once: its name in the environment, its type, its default, its unit and what it means.
 
 `load_settings` reads them strictly and reports all that are wrong together, so that a process either starts right or
-says what to change. No other module reads the environment.
+says what to change. No other module reads the environment. What the environment does not fix may be changed in the
+browser: `current_settings` has it as it is now (stored_settings.py).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Settings:
     mail_use_ssl: bool  # MAIL_USE_SSL: TLS from the first byte
     mail_username: str  # MAIL_USERNAME
     mail_password: str  # MAIL_PASSWORD (or MAIL_PASSWORD_FILE)
-    mail_default_sender: str  # MAIL_DEFAULT_SENDER: address, or "Name <address>"; default from the site's settings
+    mail_default_sender: str  # MAIL_DEFAULT_SENDER: address, or "Name <address>"; until the site has its own
     mail_tls_verify: bool  # MAIL_TLS_VERIFY: check the mail server's certificate; true
     mail_ca_file: Path | None  # MAIL_CA_FILE: certificate authority of a private mail server
     mail_ehlo_name: str  # MAIL_EHLO_NAME: how we introduce ourselves; default this machine's name
@@ -53,6 +54,7 @@ class Settings:
     mail_max_emails: int  # MAIL_MAX_EMAILS: messages over one connection before it is renewed; 1000
     hold_seconds: int  # HOLD_SECONDS: how long a launch can be taken back, 0 to 600; 60
     confirm_from: int  # CONFIRM_FROM: recipients from which the number must be typed; 1000
+    approve_from: int  # APPROVE_FROM: recipients from which a second person must approve a launch; 0 = never
     batch_size: int  # BATCH_SIZE: recipients in one batch; 500
     bulk_threads: int  # BULK_THREADS: mails that each sending process has on their way at once; 2
     rate_per_second: float  # RATE_PER_SECOND: most mails of campaigns in a second, all workers together; 0 = no limit
@@ -63,11 +65,16 @@ class Settings:
     brake_after: int  # BRAKE_AFTER: answered mails from which the brake looks; 200
     reconcile_seconds: int  # RECONCILE_SECONDS: how often lost work is looked for; 10
     lease_seconds: int  # LEASE_SECONDS: after how long a silent worker's batch is taken over; 30
+    keep_failures_days: int  # KEEP_FAILURES_DAYS: how long failed tasks that are dealt with are kept, days; 30
+    keep_mails_days: int  # KEEP_MAILS_DAYS: how long it is kept to whom single mails went, days; 30
+    keep_imports_days: int  # KEEP_IMPORTS_DAYS: how long imports are kept with their refused rows, days; 90
+    keep_audit_days: int  # KEEP_AUDIT_DAYS: how long the activity log is kept, days; 1095
     upload_limit_bytes: int  # UPLOAD_LIMIT_MB: largest upload, MB; 64
     journal_dir: Path  # JOURNAL_DIR: local folder of the senders' journals; default journal/ in INSTANCE_DIR
     log_level: str  # LOG_LEVEL: debug, info, warning or error; info
     log_format: Literal["json", "text"]  # LOG_FORMAT: json or text; json
     testing: bool  # TESTING: only the tests set it
+    given: frozenset[str]  # the fields that the environment says, which the browser cannot change
 
     @property
     def trial_mode(self) -> bool:
@@ -102,7 +109,7 @@ class Settings:
 
 
 def current_settings() -> Settings:
-    """Return the settings of the running application."""
+    """Return the settings as they are now; ask again each time, never keep them."""
     return cast("Settings", current_app.extensions["carillon.settings"])
 
 

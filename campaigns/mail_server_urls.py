@@ -29,6 +29,7 @@ class MailServerUrl:
     username: str = ""
     password: str = field(default="", repr=False)
     weight: int = 1
+    password_is_lost: bool = False  # stored, and not to be decrypted any more: nobody logs in there without it
 
     @property
     def name(self) -> str:

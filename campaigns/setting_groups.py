@@ -11,7 +11,28 @@ from campaigns.mail_server_urls import is_elsewhere
 from campaigns.setting_readers import Reader
 
 MOST_RATE = 1_000_000
+MOST_PEOPLE = 1_000_000_000
+MOST_DAYS = 36_500
 ONE_SERVER = ("SERVER", "PORT", "USE_TLS", "USE_SSL", "USERNAME", "PASSWORD", "PASSWORD_FILE")
+
+# What may be changed in the browser as long as the environment does not say it: the field, and its name there.
+CHANGEABLE = {
+    "mail_servers": "MAIL_SERVERS",
+    "rate_per_second": "RATE_PER_SECOND",
+    "rate_per_day": "RATE_PER_DAY",
+    "rate_per_domain": "RATE_PER_DOMAIN",
+    "batch_size": "BATCH_SIZE",
+    "give_up_hours": "GIVE_UP_HOURS",
+    "brake_failed_percent": "BRAKE_FAILED_PERCENT",
+    "brake_after": "BRAKE_AFTER",
+    "hold_seconds": "HOLD_SECONDS",
+    "confirm_from": "CONFIRM_FROM",
+    "approve_from": "APPROVE_FROM",
+    "keep_failures_days": "KEEP_FAILURES_DAYS",
+    "keep_mails_days": "KEEP_MAILS_DAYS",
+    "keep_imports_days": "KEEP_IMPORTS_DAYS",
+    "keep_audit_days": "KEEP_AUDIT_DAYS",
+}
 
 
 def read_groups(read: Reader) -> dict[str, Any]:
@@ -19,6 +40,7 @@ def read_groups(read: Reader) -> dict[str, Any]:
     instance_dir = _instance_dir(read)
     values = {**_read_places(read), **_read_web(read), **_read_mail(read), **_read_delivery(read, instance_dir)}
     _check_together(read, values)
+    values["given"] = _given(read)
     return values
 
 
@@ -39,6 +61,13 @@ def hash_of(text: str) -> int:
     for byte in text.encode():
         value = ((value ^ byte) * 1099511628211) % 2**64
     return value
+
+
+def _given(read: Reader) -> frozenset[str]:
+    names = {**CHANGEABLE, "public_base_url": "PUBLIC_BASE_URL"}
+    given = {field for field, name in names.items() if read.is_given(name) or read.is_given(f"{name}_FILE")}
+    # One server by its own names is as good as a list of them.
+    return frozenset(given | ({"mail_servers"} if read.is_given("MAIL_SERVER") else set()))
 
 
 def _read_places(read: Reader) -> dict[str, Any]:
@@ -108,15 +137,20 @@ def _instance_dir(read: Reader) -> Path:
 def _read_delivery(read: Reader, instance_dir: Path) -> dict[str, Any]:
     return {
         "hold_seconds": read.whole("HOLD_SECONDS", default=60, least=0, most=600),
-        "confirm_from": read.whole("CONFIRM_FROM", default=1000, least=1, most=1_000_000_000),
+        "confirm_from": read.whole("CONFIRM_FROM", default=1000, least=1, most=MOST_PEOPLE),
+        "approve_from": read.whole("APPROVE_FROM", default=0, least=0, most=MOST_PEOPLE),
         "batch_size": read.whole("BATCH_SIZE", default=500, least=1, most=10_000),
         "bulk_threads": read.whole("BULK_THREADS", default=2, least=1, most=200),
         "rate_per_second": read.number("RATE_PER_SECOND", default=0, most=MOST_RATE),
-        "rate_per_day": read.whole("RATE_PER_DAY", default=0, least=0, most=1_000_000_000),
+        "rate_per_day": read.whole("RATE_PER_DAY", default=0, least=0, most=MOST_PEOPLE),
         "rate_per_domain": read.domain_rates("RATE_PER_DOMAIN", most=MOST_RATE),
         "give_up_hours": read.whole("GIVE_UP_HOURS", default=24, least=0, most=240),
         "brake_failed_percent": read.whole("BRAKE_FAILED_PERCENT", default=10, least=0, most=100),
         "brake_after": read.whole("BRAKE_AFTER", default=200, least=1, most=1_000_000),
+        "keep_failures_days": read.whole("KEEP_FAILURES_DAYS", default=30, least=1, most=MOST_DAYS),
+        "keep_mails_days": read.whole("KEEP_MAILS_DAYS", default=30, least=1, most=MOST_DAYS),
+        "keep_imports_days": read.whole("KEEP_IMPORTS_DAYS", default=90, least=1, most=MOST_DAYS),
+        "keep_audit_days": read.whole("KEEP_AUDIT_DAYS", default=1095, least=1, most=MOST_DAYS),
         "reconcile_seconds": read.whole("RECONCILE_SECONDS", default=10, least=1, most=3600),
         "journal_dir": read.writable_folder("JOURNAL_DIR", default=instance_dir / "journal"),
         "lease_seconds": read.whole("LEASE_SECONDS", default=30, least=5, most=3600),

@@ -27,7 +27,9 @@ class ConnectionPool:
 
         Raises ConnectionNotOpened when none of the others is to be had. At least one must be left.
         """
-        left = [server for server in servers(settings) if server.name not in without]
+        known = servers(settings)
+        self._part_from_others({server.settings for server in known})
+        left = [server for server in known if server.name not in without]
         connection = connect_to_any(left, self._connect)
         try:
             yield connection
@@ -41,6 +43,14 @@ class ConnectionPool:
                 connection = self._idle.pop() if self._idle else None
             if connection:
                 connection.close()
+
+    def _part_from_others(self, known: Collection[ServerSettings]) -> None:
+        """Say goodbye on idle connections to servers that the settings do not name any more."""
+        with self._lock:
+            others = [idle for idle in self._idle if idle.server not in known]
+            self._idle = [idle for idle in self._idle if idle.server in known]
+        for connection in others:
+            connection.close()
 
     def _connect(self, server: ServerSettings) -> Connection:
         return self._take(server) or open_connection(server)

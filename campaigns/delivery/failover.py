@@ -6,7 +6,7 @@ from collections import Counter
 
 from campaigns.config import Settings
 from campaigns.mail.mail_servers import health, servers
-from campaigns.mail.smtp import Connection, Outcome
+from campaigns.mail.smtp import Connection, Outcome, ServerSettings
 
 FRUITLESS_CONNECTIONS = 2  # connections in a row that take nothing, before a server counts as refusing us
 
@@ -19,7 +19,9 @@ class ServersTried:
         self.refusing: set[str] = set()
         self.refused_sender: Outcome | None = None  # what the last server that refused the sender said
         self.taken: Counter[str] = Counter()  # mails that each server has taken or judged
-        self._names = {server.name for server in servers(settings)}
+        self._using: ServerSettings | None = None
+        self._known: set[ServerSettings] = set()
+        self.follow(settings)
         self._fruitless: Counter[str] = Counter()
         self._taken_before = 0
 
@@ -28,8 +30,21 @@ class ServersTried:
         """Return the name of the server in use where there are several, else nothing."""
         return self.current if len(self._names) > 1 else ""
 
+    def follow(self, settings: Settings) -> None:
+        """Take over which servers there are; one that is reached in another way now may be tried again."""
+        named = {server.settings for server in servers(settings)}
+        self.refusing &= {server.address for server in named & self._known}
+        self._known = named
+        self._names = {server.address for server in named}
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether the settings name the server in use no more, or reach it in another way."""
+        return self._using is not None and self._using not in self._known
+
     def begin(self, connection: Connection) -> None:
         """Note that this connection is in use now."""
+        self._using = connection.server
         self.current = connection.server.address
         self._taken_before = self.taken[self.current]
 

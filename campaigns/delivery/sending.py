@@ -32,11 +32,13 @@ from campaigns.delivery.settlements import concerns_connection, concerns_sender,
 from campaigns.delivery.states import clear_trouble
 from campaigns.delivery.throttles import asks_to_slow_down
 from campaigns.delivery.turns import Turns
+from campaigns.delivery.watched import Watched
 from campaigns.extensions import db
 from campaigns.mail.addresses import AddressError
 from campaigns.mail.headers import HeaderError
 from campaigns.mail.smtp import Connection, ConnectionNotOpened, Envelope, Outcome, OutcomeKind, Reason
 from campaigns.patience import while_database_returns
+from campaigns.stored_settings import refresh_settings
 
 WINDOW_ROWS = 250
 BATCH_BUDGET_SECONDS = 45  # far below the broker's visibility timeout; what is left waits for the next round
@@ -68,11 +70,11 @@ def send_batch(campaign_id: int, number: int) -> BatchSummary:
         summary.ended = "nothing_to_do"
         return summary
     campaign = db.session.get_one(Campaign, campaign_id)
-    give_up_at = (campaign.reopened_at or campaign.frozen_at or utcnow()) + timedelta(hours=settings.give_up_hours)
+    begun_at = campaign.reopened_at or campaign.frozen_at or utcnow()
     message, had_trouble = message_of(campaign_id), campaign.trouble is not None
     db.session.commit()
     with KeptLease(lease, lease_time(settings)) as kept, Journal(settings.journal_dir, lease) as journal:
-        _Run(kept, journal, message, give_up_at, settings, summary, had_trouble).send()
+        _Run(kept, journal, message, begun_at, settings, summary, had_trouble).send()
     return summary
 
 
@@ -93,7 +95,7 @@ class _Run:
     kept: KeptLease
     journal: Journal
     message: CampaignMessage
-    give_up_at: datetime
+    begun_at: datetime  # temporary refusals are tried again for so many hours from here
     settings: Settings
     summary: BatchSummary
     had_trouble: bool
@@ -112,6 +114,10 @@ class _Run:
     @property
     def lease(self) -> Lease:
         return self.kept.lease
+
+    @property
+    def give_up_at(self) -> datetime:
+        return self.begun_at + timedelta(hours=self.settings.give_up_hours)
 
     def send(self) -> None:
         """Send until nobody waits, the budget is used, we are stopped, a limit is reached, or all servers refuse us."""
@@ -149,24 +155,32 @@ class _Run:
                 if self._send_over(connection, envelopes):
                     return
             refused_sender, self.refused_sender = self.refused_sender, None
-            if not self.tried.is_one_left(refused_sender):
+            if not self.tried.is_gone and not self.tried.is_one_left(refused_sender):
                 break
         self.refusal = self.tried.refused_sender or self.last_outcome
 
     def _send_over(self, connection: Connection, envelopes: Iterator[Envelope | None]) -> bool:
         """Send over one connection; tells whether the envelopes came to their end."""
         self.tried.begin(connection)
-        watched = _Watched(envelopes)
+        watched = Watched(envelopes)
         for envelope, outcome in connection.send_all(watched, self._note_hand_over, self._must_leave_server):
             self._note_outcome(envelope, outcome)
         return watched.exhausted or self._must_stop()
 
     def _must_leave_server(self) -> bool:
-        return self.refused_sender is not None or self._must_stop()
+        return self.refused_sender is not None or self.tried.is_gone or self._must_stop()
+
+    def _follow_settings(self) -> None:
+        """Take over what was changed in the browser; a server that is no more is left before the next window."""
+        refresh_settings()
+        if current_settings() is not self.settings:
+            self.settings = current_settings()
+            self.tried.follow(self.settings)
 
     def _envelopes(self) -> Iterator[Envelope | None]:
         """Give claimed rows as envelopes; before each new window what is open is finished (None) and settled."""
         while not self._must_stop():
+            self._follow_settings()
             yield None
             window = self._next_window()
             if window is None:
@@ -275,18 +289,3 @@ class _Run:
         self.journal.forget()
         if any_sent and self.had_trouble:
             self.had_trouble = not clear_trouble(self.lease.campaign_id)
-
-
-class _Watched(Iterator["Envelope | None"]):
-    """An iterator that remembers whether it came to its end."""
-
-    def __init__(self, inner: Iterator[Envelope | None]) -> None:
-        self._inner = inner
-        self.exhausted = False
-
-    def __next__(self) -> Envelope | None:
-        try:
-            return next(self._inner)
-        except StopIteration:
-            self.exhausted = True
-            raise

@@ -161,6 +161,7 @@ def _settings_of(url: MailServerUrl, settings: Settings) -> ServerSettings:
         ca_file=str(settings.mail_ca_file or ""),
         username=url.username,
         password=url.password,
+        password_is_lost=url.password_is_lost,
         allow_unencrypted_login=url.host in LOOPBACK_HOSTS,
         ehlo_name=settings.mail_ehlo_name or own_host_name(),
         timeouts=_timeouts(settings.mail_timeout_seconds),

@@ -172,6 +172,8 @@ def _log_in(wire: Wire, settings: ServerSettings, offers: dict[str, str]) -> Non
     """AUTH PLAIN (RFC 4616) or LOGIN. The password leaves only over TLS, to this machine, or when allowed expressly."""
     if not (wire.encrypted or settings.allow_unencrypted_login or _is_this_machine(wire)):
         raise LoginFailed(Phase.AUTH, Reason.TLS_REQUIRED, "a password is not sent without TLS")
+    if settings.password_is_lost:
+        raise LoginFailed(Phase.AUTH, Reason.AUTH_UNAVAILABLE, "the stored password cannot be decrypted any more")
     mechanisms = offers.get("AUTH", "").upper().split()
     if "PLAIN" in mechanisms:
         secret = _base64(f"\0{settings.username}\0{settings.password}")

@@ -45,6 +45,7 @@ class ServerSettings:
 
     `socket_path` (a Unix socket) replaces host and port. `ca_file` is trusted instead of the system's authorities.
     `allow_unencrypted_login` is needed to send a password without TLS to anything but this machine.
+    `password_is_lost`: there was a password and it cannot be read any more; the log-in fails without being tried.
     `ehlo_name` empty means the address literal of our end of the connection (RFC 5321 §4.1.4).
     """
 
@@ -56,6 +57,7 @@ class ServerSettings:
     ca_file: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+    password_is_lost: bool = False
     allow_unencrypted_login: bool = False
     ehlo_name: str = ""
     use_pipelining: bool = True

@@ -14,14 +14,12 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select
 from campaigns.accounts.services import clean_up as clean_up_accounts
 from campaigns.audience.models import UserImport
 from campaigns.clock import utcnow
+from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from campaigns.ops.models import FailedTask
 
-SETTLED_FAILURES_KEPT = timedelta(days=30)
-OPEN_FAILURES_KEPT = timedelta(days=90)
-SETTLED_MAILS_KEPT = timedelta(days=30)
-IMPORTS_KEPT = timedelta(days=90)  # with the rows that were not taken, which hold addresses
+OPEN_FAILURES_KEPT = timedelta(days=90)  # at least: as long as those that are dealt with, if that is longer
 ROWS_AT_ONCE = 2_000  # so that nobody waits long for the database meanwhile
 
 
@@ -31,18 +29,20 @@ def clean_up() -> dict[str, int]:
     Any number of times is harmless, and so is ending halfway.
     """
     clean_up_accounts()
-    now = utcnow()
+    now, settings = utcnow(), current_settings()
+    mails_kept, imports_kept = timedelta(days=settings.keep_mails_days), timedelta(days=settings.keep_imports_days)
     rules: dict[Any, Callable[[datetime], ColumnElement[bool]]] = {
-        OutboxMail: lambda at: OutboxMail.settled_at < at - SETTLED_MAILS_KEPT,
+        OutboxMail: lambda at: OutboxMail.settled_at < at - mails_kept,
         FailedTask: _old_failure,
-        UserImport: lambda at: UserImport.finished_at < at - IMPORTS_KEPT,
+        UserImport: lambda at: UserImport.finished_at < at - imports_kept,
     }
     return {table.__tablename__: _delete_all(table, rule(now)) for table, rule in rules.items()}
 
 
 def _old_failure(now: datetime) -> ColumnElement[bool]:
-    settled = and_(FailedTask.settled_at.is_not(None), FailedTask.settled_at < now - SETTLED_FAILURES_KEPT)
-    return or_(settled, FailedTask.failed_at < now - OPEN_FAILURES_KEPT)
+    kept = timedelta(days=current_settings().keep_failures_days)
+    settled = and_(FailedTask.settled_at.is_not(None), FailedTask.settled_at < now - kept)
+    return or_(settled, FailedTask.failed_at < now - max(kept, OPEN_FAILURES_KEPT))
 
 
 def _delete_all(table: Any, condition: ColumnElement[bool]) -> int:

@@ -12,6 +12,7 @@ from flask_babel import force_locale
 from sqlalchemy.exc import OperationalError
 
 from campaigns.errors import CarillonError
+from campaigns.stored_settings import refresh_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +22,7 @@ def operator_command(function: F) -> F:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
+        refresh_settings()
         with force_locale("en"):
             try:
                 return function(*args, **kwargs)
