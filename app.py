@@ -28,6 +28,7 @@ from campaigns.extensions import babel, csrf, db, limiter, login_manager, mail, 
 from campaigns.languages import choose_language, choose_timezone, set_language
 from campaigns.logs import configure_logging, register_request_ids
 from campaigns.mail.mail_servers import health
+from campaigns.metrics import share_counts
 from campaigns.presentation import register_presentation
 from campaigns.schedule import beat_schedule
 from campaigns.security import register_security
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Return the application; without `settings` they are read from the environment, a wrong one ends the process."""
     settings = settings or load_settings_or_exit(os.environ)
     configure_logging(settings)
+    share_counts(settings.metrics_dir)
     app = Flask(__name__, instance_path=str(settings.instance_dir))
     app.extensions["carillon.settings"] = settings
     app.config.from_mapping(flask_settings(settings))

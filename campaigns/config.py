@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from socket import gethostname
 from typing import Literal, cast
 
 from flask import current_app
@@ -95,6 +96,11 @@ class Settings:
     def run_dir(self) -> Path:
         """The folder of sockets and process files, short enough for a socket's path."""
         return run_dir_of(self.instance_dir)
+
+    @property
+    def metrics_dir(self) -> Path:
+        """The folder in which the processes of this machine count together; a shared INSTANCE_DIR has one for each."""
+        return self.instance_dir / "metrics" / (gethostname() or "here")
 
     @property
     def embedded_redis(self) -> Path | None:

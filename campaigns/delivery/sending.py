@@ -30,6 +30,7 @@ from campaigns.delivery.message import CampaignMessage, message_of
 from campaigns.delivery.models import DeliveryState
 from campaigns.delivery.settlements import concerns_connection, concerns_sender, settlement_of
 from campaigns.delivery.states import clear_trouble
+from campaigns.delivery.tally import Tally
 from campaigns.delivery.throttles import asks_to_slow_down
 from campaigns.delivery.turns import Turns
 from campaigns.delivery.watched import Watched
@@ -110,6 +111,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.tried = ServersTried(self.settings)
         self.turns = Turns(self._must_stop)
+        self.tally = Tally()
 
     @property
     def lease(self) -> Lease:
@@ -191,6 +193,7 @@ class _Run:
         """Wait for our turn and claim those who get their mail now; None when nobody waits or the run should end."""
         allowed = self.turns.wait(WINDOW_ROWS, before_waiting=self._settle)
         claimed = self._write_down(claim_rows=allowed) if allowed else []
+        self.tally.begin_window(claimed)
         window, put_off = self.turns.part(claimed)
         self.settlements += put_off
         self.turns.give_back(allowed - len(window))
@@ -233,6 +236,7 @@ class _Run:
         self.journal.answer(settlement)
         self.settlements.append(settlement)
         self.last_outcome = outcome
+        self.tally.note_answer(self.tried.current, outcome)
         if concerns_sender(outcome):
             self.refused_sender = outcome
         elif not concerns_connection(outcome):
@@ -285,6 +289,7 @@ class _Run:
     def _forget_settled(self) -> None:
         any_sent = any(settlement.state is DeliveryState.SENT for settlement in self.settlements)
         self.summary.settled += len(self.settlements)
+        self.tally.count(self.settlements)
         self.settlements = []
         self.journal.forget()
         if any_sent and self.had_trouble:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from campaigns.config import LOOPBACK_HOSTS, Settings
+from campaigns.mail.reply_counts import count_reply
 from campaigns.mail.smtp import Connection, ConnectionNotOpened, Meaning, Outcome, OutcomeKind, open_connection
 from campaigns.mail.smtp_settings import Security, ServerSettings, Timeouts
 from campaigns.mail_server_urls import MailServerUrl
@@ -137,6 +138,7 @@ def connect_to_any(
             return connect(server.settings)
         except ConnectionNotOpened as refusal:
             health.note_refusal(server.name)
+            count_reply(server.name, refusal)
             refusals.append(refusal)
     # A refused log-in wants a person; that another server cannot be reached may pass.
     raise max(refusals, key=lambda refusal: refusal.permanent)

@@ -20,6 +20,7 @@ from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.mail.addresses import AddressError
+from campaigns.mail.domain_groups import domain_group
 from campaigns.mail.headers import HeaderError
 from campaigns.mail.kinds import MailContent, render
 from campaigns.mail.mime import message_id
@@ -27,6 +28,7 @@ from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.mail.smtp import OutcomeKind
 from campaigns.mail.smtp_errors import ConnectionNotOpened
 from campaigns.mail.transport import MailNotSent, Message, connect
+from campaigns.metrics import count_mails
 from campaigns.site import default_sender
 
 # Someone waits for this mail: soon at first, then with growing pauses (RFC 5321 §4.5.4.1 speaks of queues, not of us).
@@ -87,14 +89,15 @@ def deliver_mail(mail_id: int) -> Delivered | None:
     if token is None:
         return None
     mail = db.session.get_one(OutboxMail, mail_id)
+    group = domain_group(mail.to_address)
     content = _content(mail)
     if content is None:
-        return _settle(mail_id, token, OutboxState.EXPIRED)
+        return _counted(_settle(mail_id, token, OutboxState.EXPIRED), group)
     message = _message(mail, content)
     attempts = mail.attempts
     # The connection to the mail server may take minutes; no transaction stays open meanwhile.
     db.session.commit()
-    return _send(mail_id, token, message, attempts)
+    return _counted(_send(mail_id, token, message, attempts), group)
 
 
 def due_mails(limit: int = SWEEP_LIMIT) -> list[int]:
@@ -161,6 +164,13 @@ def _send(mail_id: int, token: str, message: Message, attempts: int) -> Delivere
     except (AddressError, HeaderError, BadHeaderError) as error:
         return _settle(mail_id, token, OutboxState.FAILED, reason="bad_address", reply=str(error))
     return _settle(mail_id, token, OutboxState.SENT)
+
+
+def _counted(delivered: Delivered, group: str) -> Delivered:
+    """Count what became of an attempt for /metrics; one that waits again is called deferred there, as a campaign's."""
+    outcome = "deferred" if delivered.state is OutboxState.WAITING else delivered.state.value
+    count_mails("single", {(outcome, group): 1})
+    return delivered
 
 
 def _try_again(mail_id: int, token: str, attempts: int, *, reason: str, reply: str) -> Delivered:

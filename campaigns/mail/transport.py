@@ -18,6 +18,7 @@ from campaigns.config import current_settings
 from campaigns.mail.headers import Mailbox
 from campaigns.mail.mail_servers import concerns_us, connect_to_any, health, servers
 from campaigns.mail.mime import build_message
+from campaigns.mail.reply_counts import count_reply
 from campaigns.mail.smtp import ConnectionNotOpened, Envelope, Outcome, OutcomeKind
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class _Host:
         while True:
             outcome = self._connection.send(envelope)
             name = self._connection.server.address
+            count_reply(name, outcome)
             if not concerns_us(outcome):
                 health.note_success(name)
                 logger.debug("a mail was handed to %s: %s", name, outcome.kind)
