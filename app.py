@@ -20,6 +20,7 @@ import campaigns.ops.commands
 import campaigns.ops.routes
 import campaigns.ops.signals
 import campaigns.reports.routes
+import campaigns.upkeep.commands
 from campaigns.celery import make_celery
 from campaigns.config import LOOPBACK_HOSTS, Settings, load_settings_or_exit
 from campaigns.database import prepare_sqlite, sqlite_connect_args, write_json
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     campaigns.ops.commands.register_commands(app)
+    campaigns.upkeep.commands.register_commands(app)
     return app
 
 

@@ -8,7 +8,8 @@ since. Either would send again. Two marks tell:
 * the database and the instance folder both remember how far the site has come, in seconds that only grow. A folder that
   has come further than its database knows that the database has gone back.
 
-Nothing is held where no campaign is launched and unfinished, so a new site and a finished one's copy need no asking.
+Nothing is held where no campaign is launched and unfinished, so a new site and a finished one's copy need no asking;
+but what `flask restore` has put back is always held, for a schedule in it may launch what another copy launches too.
 What this cannot see: a PostgreSQL server copied as a whole, files and all, to a machine without the instance folder.
 """
 
@@ -33,6 +34,7 @@ from campaigns.extensions import db
 
 # More than what a database may lose in a crash when commits are not written through, and than clocks differ.
 TOLERANCE_SECONDS = 60
+RESTORED = "restored"  # instead of where a database lives: nothing else may be asked before a person has looked
 COPIED = "database_copied"  # why a campaign is paused that was being sent when its database was copied
 IN_FLIGHT = (
     CampaignState.SCHEDULED,
@@ -55,6 +57,8 @@ class Hold:
 def find_hold() -> Hold | None:
     """Return why nothing may be sent by itself, or None; reads only."""
     home = _home()
+    if home and home.fingerprint == RESTORED:
+        return Hold(moved=True)
     if home is None or not _anything_in_flight():
         return None
     if home.fingerprint != _fingerprint():
@@ -83,6 +87,14 @@ def confirm() -> int:
     _settle_in()
     logger.warning("the database was confirmed to be this site's own; %s campaigns were paused", paused)
     return paused
+
+
+def mark_restored() -> None:
+    """Hold everything until a person confirms, within the caller's transaction. Commits nothing."""
+    if home := _home():
+        home.fingerprint = RESTORED
+    else:
+        db.session.add(DatabaseHome(id=1, fingerprint=RESTORED, generation=0))
 
 
 def campaigns_in_flight() -> list[Campaign]:

@@ -109,6 +109,17 @@ def due_mails(limit: int = SWEEP_LIMIT) -> list[int]:
     return list(db.session.scalars(query))
 
 
+def give_up_waiting_mails(reason: str) -> int:
+    """Settle every mail that is not out as not sent, within the caller's transaction; returns how many."""
+    given_up = db.session.execute(
+        update(OutboxMail)
+        .where(OutboxMail.state.in_((OutboxState.WAITING, OutboxState.SENDING)))
+        .values(state=OutboxState.EXPIRED, settled_at=utcnow(), lease_until=None, reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+    return int(given_up.rowcount)  # type: ignore[attr-defined]
+
+
 def _claim(mail_id: int) -> str | None:
     now, token = utcnow(), secrets.token_hex(8)
     waiting = and_(OutboxMail.state == OutboxState.WAITING, OutboxMail.next_attempt_at <= now)

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AREAS = (
-    "audit", "mail", "accounts", "team", "audience", "compose", "delivery", "tracking", "reports", "settings", "ops"
+    "audit", "mail", "accounts", "team", "audience", "compose", "delivery", "tracking", "reports", "settings", "ops",
+    "upkeep",
 )  # fmt: skip
 # Inside an area, a file imports its own rung and those below. Pure files and an engine's parts stand beside queries.
 RUNGS = {"models": 0, "services": 2, "forms": 2, "tasks": 3, "commands": 4, "routes": 4}
