@@ -112,6 +112,13 @@ def copy_sqlite(template: Path, folder: Path) -> str:
 
 def postgres_database(name: str) -> Iterator[str]:
     """Make a migrated PostgreSQL database, and drop it at the end."""
+    for url in empty_postgres_database(name):
+        _migrate(url, short_folder())
+        yield url
+
+
+def empty_postgres_database(name: str) -> Iterator[str]:
+    """Make a PostgreSQL database without tables, and drop it at the end."""
     server = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
     try:
         connection = psycopg.connect(server, autocommit=True, connect_timeout=3)
@@ -121,9 +128,7 @@ def postgres_database(name: str) -> Iterator[str]:
     with connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
-    url = urlsplit(server)._replace(path=f"/{name}").geturl()
-    _migrate(url, short_folder())
-    yield url
+    yield urlsplit(server)._replace(path=f"/{name}").geturl()
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

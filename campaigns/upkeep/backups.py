@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import select
 
 from campaigns import __version__
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.errors import CarillonError
 from campaigns.extensions import db
-from campaigns.site import current_site
+from campaigns.site import Site, SiteView
 from campaigns.upkeep.dumps import NAMES, database_kind, dump_database
 
 FORMAT = 1
@@ -126,10 +127,15 @@ def _collect(draft: Path, made_at: datetime) -> Manifest:
         revision=database_revision(),
         database=kind,
         made_at=made_at.isoformat(timespec="seconds"),
-        site=current_site().name,
+        site=_site_name(),
         rows=rows,
         files={path.name: _hash_of_file(path) for path in sorted(draft.iterdir())},
     )
+
+
+def _site_name() -> str:
+    """Return the site's name by its one column: a database that is still to be upgraded may lack others."""
+    return db.session.scalar(select(Site.name)) or SiteView.name
 
 
 def _copy_secret_key(draft: Path) -> None:

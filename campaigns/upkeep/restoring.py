@@ -11,16 +11,19 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from flask import current_app
 from flask_migrate import upgrade
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from campaigns.accounts.logins import drop_every_login
 from campaigns.audit.services import Target, record_action
+from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.delivery.copy_guard import mark_restored
 from campaigns.errors import CarillonError
 from campaigns.extensions import db
 from campaigns.mail.services import give_up_waiting_mails
-from campaigns.ops.heartbeats import all_heartbeats, is_fresh
+from campaigns.ops.heartbeats import SILENT_AFTER, Kind
+from campaigns.ops.models import Heartbeat
 from campaigns.ops.run_lock import take_lock
 from campaigns.upkeep.backups import KEY_FILE, Backup, BadBackup, Manifest, make_backup, read_backup, unpack
 from campaigns.upkeep.dumps import NAMES, count_rows, database_kind, is_empty, load_database
@@ -89,11 +92,12 @@ def _make_sure_of(*, replace: bool) -> None:
 
 
 def running_processes() -> list[str]:
-    """Return the workers and beat that have given a sign of life lately."""
+    """Return the workers and beat that have given a sign of life lately; also from a database that is behind."""
+    recently = Heartbeat.seen_at > utcnow() - SILENT_AFTER
     try:
-        return [heartbeat.name for heartbeat in all_heartbeats() if heartbeat.kind != "tick" and is_fresh(heartbeat)]
+        return list(db.session.scalars(select(Heartbeat.name).where(Heartbeat.kind != Kind.TICK, recently)))
     except SQLAlchemyError:
-        return []  # a damaged or much older database has no say in its own rescue
+        return []  # a damaged database has no say in its own rescue
     finally:
         db.session.rollback()
 

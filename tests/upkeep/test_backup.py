@@ -246,3 +246,11 @@ def test_old_backups_are_removed_when_asked(app: Flask, folder: Path, run_flask:
     names = sorted(path.name for path in folder.iterdir())
     assert names[0] == "carillon-20260104T000000Z.tar.gz"
     assert (len(names), names[-1]) == (3, "mine.txt")
+
+
+def test_a_database_of_a_newer_version_is_not_upgraded(app: Flask, run_flask: Flask_) -> None:
+    db.session.execute(db.text("UPDATE alembic_version SET version_num = '9999'"))
+    db.session.commit()
+    ran = run_flask("upgrade")
+    assert ran.returncode == 1
+    assert "does not know" in ran.stderr
