@@ -15,10 +15,10 @@ help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready $(CATALOGUES) ## Send an announcement to 2,000 demo users and watch it arrive (ONCE=1: stop after the totals)
-	@exec $(BIN)/python -m campaigns.ops.up --demo $(if $(filter-out 0,$(ONCE)),--once)
+	@exec $(BIN)/python -m campaigns.ops.up --demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(FLOWER)),--flower)
 
-run: $(VENV)/.ready $(CATALOGUES) ## Start the site, its workers and what they need; Ctrl-C stops all
-	@exec $(BIN)/python -m campaigns.ops.up
+run: $(VENV)/.ready $(CATALOGUES) ## Start the site, its workers and what they need; Ctrl-C stops all (FLOWER=1: with Flower)
+	@exec $(BIN)/python -m campaigns.ops.up $(if $(filter-out 0,$(FLOWER)),--flower)
 
 drill: $(VENV)/.ready $(CATALOGUES) ## Break everything while a campaign is sent, and prove that it adds up (ARGS="--seed 7 --recipients 3000")
 	@exec $(BIN)/python -m flask --app app drill $(ARGS)

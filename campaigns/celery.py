@@ -128,6 +128,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_ignore_result": True,
         "task_track_started": False,
+        "worker_send_task_events": bool(settings.flower_url),  # nobody else listens
         "worker_prefetch_multiplier": 1,
         # True loses running tasks when their results are on the same Redis that restarted.
         "worker_cancel_long_running_tasks_on_connection_loss": False,

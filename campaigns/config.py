@@ -40,6 +40,11 @@ class Settings:
     host: str  # HOST: address the web server listens on; 127.0.0.1
     port: int  # PORT: port the web server listens on; 8000
     port_is_given: bool  # whether PORT was set, so that another must not be taken in its place
+    flower_url: str  # FLOWER_URL: where admins reach Flower, with a path; when set, workers tell it of tasks
+    flower_host: str  # FLOWER_HOST: address Flower listens on; 127.0.0.1
+    flower_port: int  # FLOWER_PORT: port Flower listens on; 5555
+    flower_port_is_given: bool  # whether FLOWER_PORT was set, so that another must not be taken in its place
+    flower_password: str  # FLOWER_PASSWORD (or FLOWER_PASSWORD_FILE): made once in instance/ when not given
     mail_servers: tuple[MailServerUrl, ...]  # MAIL_SERVERS (or MAIL_SERVERS_FILE): several, instead of MAIL_SERVER
     mail_server: str  # MAIL_SERVER: host of the mail server; empty, and no MAIL_SERVERS = trial mode
     mail_port: int  # MAIL_PORT; 25, or 465 with MAIL_USE_SSL

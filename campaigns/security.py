@@ -97,6 +97,12 @@ def csp(name: str) -> Callable[[View], View]:
     return mark
 
 
+def status_only(view: View) -> View:
+    """Refuse with a bare 401 or 403: a program asks, as a proxy does before it lets somebody through."""
+    view.status_only = True  # type: ignore[attr-defined]
+    return view
+
+
 def can(right: Right | str) -> bool:
     """Tell whether the person of this request has the right."""
     if not current_user.is_authenticated or current_user.role is None:
@@ -123,15 +129,16 @@ def _guard(view: View, guard: str | Right) -> View:
 def _let_in_or_refuse() -> AnyResponse | None:
     if request.endpoint is None or request.endpoint == "static":
         return None
-    guard = guard_of(current_app.view_functions[request.endpoint])
+    view = current_app.view_functions[request.endpoint]
+    guard = guard_of(view)
     if guard == "public":
         return None
     if guard is None:
         abort(403)
     if not current_user.is_authenticated:
-        return _ask_to_log_in()
+        return Response(status=401) if hasattr(view, "status_only") else _ask_to_log_in()
     if guard != "signed_in" and not can(guard):
-        abort(403)
+        return Response(status=403) if hasattr(view, "status_only") else abort(403)
     return None
 
 

@@ -38,7 +38,13 @@ CHANGEABLE = {
 def read_groups(read: Reader) -> dict[str, Any]:
     """Read every setting; what is wrong is noted in `read`. Keys are the fields of `config.Settings`."""
     instance_dir = _instance_dir(read)
-    values = {**_read_places(read), **_read_web(read), **_read_mail(read), **_read_delivery(read, instance_dir)}
+    values = {
+        **_read_places(read),
+        **_read_web(read),
+        **_read_flower(read),
+        **_read_mail(read),
+        **_read_delivery(read, instance_dir),
+    }
     _check_together(read, values)
     values["given"] = _given(read)
     return values
@@ -108,6 +114,20 @@ def _read_web(read: Reader) -> dict[str, Any]:
         "port": port,
         "port_is_given": read.is_given("PORT"),
         "upload_limit_bytes": read.whole("UPLOAD_LIMIT_MB", default=64, least=1, most=4096) * 1_000_000,
+    }
+
+
+def _read_flower(read: Reader) -> dict[str, Any]:
+    url = read.base_url("FLOWER_URL", default="") if read.is_given("FLOWER_URL") else ""
+    # Flower answers under one path only, beside Carillon; the path of its address says which.
+    if url and not urlsplit(url).path.strip("/"):
+        read.problem(f"FLOWER_URL: expected an address with a path, like https://news.example.com/flower, got {url!r}")
+    return {
+        "flower_url": url,
+        "flower_host": read.text("FLOWER_HOST", default="127.0.0.1"),
+        "flower_port": read.whole("FLOWER_PORT", default=5555, least=1, most=65535),
+        "flower_port_is_given": read.is_given("FLOWER_PORT"),
+        "flower_password": read.secret("FLOWER_PASSWORD"),
     }
 
 

@@ -17,6 +17,7 @@ from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.errors import Forbidden, NotFound
 from campaigns.ops.failed_tasks import RUN_AGAIN, SET_ASIDE, find_failure, reopen_failure, settle_failure
+from campaigns.ops.flower_log_in import flower_authorization
 from campaigns.ops.health import OK, check_everything
 from campaigns.ops.heartbeats import is_fresh
 from campaigns.ops.inbox import inbox_path, parse_mail, part_text, read_mail, read_page
@@ -25,7 +26,7 @@ from campaigns.ops.models import FailedTask
 from campaigns.ops.queues import check_command
 from campaigns.ops.wording import lane_words, task_words
 from campaigns.remote_address import is_from_this_machine
-from campaigns.security import Right, can, csp, public, requires
+from campaigns.security import Right, can, csp, public, requires, status_only
 
 MOST_SHOWN_SOURCE = 200_000  # characters; the whole source can be downloaded
 
@@ -54,6 +55,16 @@ def jobs() -> str:
     """Show what runs, what waits and what failed; the polled part alone for htmx."""
     template = "ops/jobs_live.html" if request.headers.get("HX-Request") else "ops/jobs.html"
     return render_template(template, jobs=read_jobs(), command=check_command(current_settings()), **_words())
+
+
+@bp.get("/auth/flower")
+@status_only
+@requires(Right.MANAGE_JOBS)
+def admit_to_flower() -> AnyResponse:
+    """Tell a proxy whether this person may see Flower, and what it has to show there (nginx's auth_request)."""
+    settings = current_settings()
+    passed_on = {"X-Flower-Authorization": flower_authorization(settings)} if settings.flower_url else {}
+    return Response(status=204, headers=passed_on)
 
 
 @bp.post("/jobs/failed/<int:failed_id>/run-again")

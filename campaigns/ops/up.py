@@ -6,11 +6,8 @@ up to date, then the web site, the workers of every lane, beat and, in trial mod
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import json
 import os
-import socket
 import sys
 import time
 import urllib.request
@@ -22,38 +19,40 @@ import click
 from campaigns.config import Settings, load_settings_or_exit
 from campaigns.errors import CarillonError
 from campaigns.ops.embedded_redis import answers, end_leftover
+from campaigns.ops.flower_log_in import FLOWER_USER, flower_password
+from campaigns.ops.ports import CannotStart, with_flower, with_free_port
 from campaigns.ops.processes import ProcessPlan, child_environment, storing_processes, working_processes
 from campaigns.ops.run_folder import make_private_folder
 from campaigns.ops.run_lock import take_lock
 from campaigns.ops.supervisor import Supervisor, last_lines
 
-PORTS_TRIED = 50
 READY_SECONDS = 90.0
 DEMO_DROPS = ("MAIL_SERVER", "MAIL_USERNAME", "MAIL_PASSWORD", "MAIL_PASSWORD_FILE")
-
-
-class CannotStart(CarillonError):
-    """Something that must be there for a start is missing; the message says what to do."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--demo", is_flag=True, help="Send an announcement to 2,000 demo users, in a data folder of its own.")
 @click.option("--once", is_flag=True, help="With --demo: stop after the totals; exit status 0 only if they add up.")
-def up(*, demo: bool, once: bool) -> None:
+@click.option("--flower", is_flag=True, help="Start Flower too, a closer look at tasks and workers.")
+def up(*, demo: bool, once: bool, flower: bool) -> None:
     """Start the web site, the workers, beat and whatever else they need, and stop all together on Ctrl-C."""
     environ = demo_environment(os.environ) if demo else dict(os.environ)
     settings = load_settings_or_exit(environ)
     try:
-        sys.exit(run_installation(settings, environ, demo=demo, once=once))
+        sys.exit(run_installation(settings, environ, demo=demo, once=once, flower=flower))
     except CarillonError as error:
         say(str(error), error=True)
         sys.exit(1)
 
 
-def run_installation(settings: Settings, environ: Mapping[str, str], *, demo: bool = False, once: bool = False) -> int:
+def run_installation(
+    settings: Settings, environ: Mapping[str, str], *, demo: bool = False, once: bool = False, flower: bool = False
+) -> int:
     """Run one installation until it is told to stop, or the demo is over; returns the exit status."""
     lock = take_lock(settings.instance_dir)
-    settings = with_free_port(settings)
+    settings = with_free_port(settings, say)
+    if flower or settings.flower_url:
+        settings = with_flower(settings, say)
     lock.write(url=address_of(settings))
     supervisor = Supervisor(child_environment(settings, environ), say, lock.descriptor)
     supervisor.listen_for_signals()
@@ -129,6 +128,8 @@ class Installation:
             say(f"Trial mode: mail stays on this machine, read it at {address_of(self.settings)}/inbox")
         if not demo:
             self.supervisor.run(flask_command("setup-link"))
+        if self.settings.flower_url:
+            say(flower_words(self.settings))
         say(f"Logs are in {self.settings.instance_dir / 'logs'}; Ctrl-C stops everything")
 
     def _start(self, plan: ProcessPlan) -> None:
@@ -155,34 +156,6 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return own
 
 
-def with_free_port(settings: Settings) -> Settings:
-    """Return the settings with a port nobody listens on; raises CannotStart when PORT was given and is taken."""
-    if is_free(settings.host, settings.port):
-        return settings
-    if settings.port_is_given:
-        raise CannotStart(f"PORT: another program listens on port {settings.port} already; stop it or set another.")
-    for port in range(settings.port + 1, settings.port + PORTS_TRIED):
-        if is_free(settings.host, port):
-            say(f"Port {settings.port} is taken by another program; using {port}")
-            base = settings.public_base_url.replace(f"http://127.0.0.1:{settings.port}", f"http://127.0.0.1:{port}")
-            return dataclasses.replace(settings, port=port, public_base_url=base)
-    raise CannotStart(f"PORT: no port from {settings.port} to {settings.port + PORTS_TRIED - 1} is free.")
-
-
-def is_free(host: str, port: int) -> bool:
-    """Tell whether the web server could listen there; raises CannotStart for a HOST that is not this machine's."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(found[0]) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(found[4])
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return False
-        raise CannotStart(f"HOST, PORT: cannot listen on {host}:{port}: {error.strerror}") from error
-    return True
-
-
 def readiness(settings: Settings) -> dict[str, str]:
     """Return what is not ready and why, as the site's own /readyz tells it; empty when all is."""
     # By whatever address it is reached, a request may always carry this machine's own name.
@@ -207,6 +180,12 @@ def reachable_host(settings: Settings) -> str:
     if settings.host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not listened on
         return "127.0.0.1"
     return f"[{settings.host}]" if ":" in settings.host else settings.host
+
+
+def flower_words(settings: Settings) -> str:
+    """Return the line that says where Flower is, and how one gets in; a password that was given is not repeated."""
+    password = "FLOWER_PASSWORD" if settings.flower_password else flower_password(settings)
+    return f"Flower is at {settings.flower_url}/ (user {FLOWER_USER}, password {password})"
 
 
 def flask_command(*arguments: str) -> list[str]:

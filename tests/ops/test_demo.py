@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from campaigns.ops.inbox import inbox_path, recipients_after
+from tests.ops.flower import ask_flower, tasks_seen
 from tests.ops.running import Running
 from tests.parts import ROOT, copy_sqlite, short_folder
 
@@ -28,7 +29,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.timeout(300)
 def test_the_demo_adds_up_shows_itself_and_can_be_repeated(folder: Path) -> None:
     # A mail server in the environment is never used: the demo's mail stays on this machine.
-    running = Running(folder, "--demo", MAIL_SERVER="127.0.0.1", MAIL_PORT="1")
+    running = Running(folder, "--demo", "--flower", MAIL_SERVER="127.0.0.1", MAIL_PORT="1")
     try:
         running.wait_until_said("Carillon is running at", seconds=180)
         said = running.said()
@@ -37,6 +38,7 @@ def test_the_demo_adds_up_shows_itself_and_can_be_repeated(folder: Path) -> None
         assert "exactly one mail for 2,001 of 2,001 recipients (0 missing, 0 doubled, 0 to somebody else)" in said
         assert re.search(r"Log in as owner@example\.com with the password \S{12}", said)
         assert "11월 소식" in running.get("/inbox")[1]
+        check_flower(running.said())
         instance = running.instance / "demo"
         assert len(recipients_after(inbox_path(instance), 0)) == 2_001
 
@@ -55,6 +57,23 @@ def test_the_demo_adds_up_shows_itself_and_can_be_repeated(folder: Path) -> None
     finally:
         running.end()
     assert running.process.returncode == 0
+
+
+def check_flower(said: str) -> None:
+    """Flower is behind its password, its numbers are shut, and it has seen the campaign by its ids alone."""
+    found = re.search(r"Flower is at (http://127\.0\.0\.1:\d+)(/flower)/ \(user carillon, password (\S{32})\)", said)
+    assert found, said
+    address, prefix, password = found.groups()
+    assert ask_flower(f"{address}{prefix}/")[0] == 401
+    assert ask_flower(f"{address}{prefix}/api/tasks")[0] == 401
+    assert ask_flower(f"{address}{prefix}/tasks", password)[0] == 200
+    for path in ("/metrics", f"{prefix}/metrics", "/"):
+        assert ask_flower(f"{address}{path}", password)[0] == 404, path
+    assert ask_flower(f"{address}{prefix}/api/task/send-task/ops.clean_up", password, body=b"{}")[0] == 403
+
+    seen = tasks_seen(f"{address}{prefix}", password, {"delivery.record_totals"})
+    assert {"delivery.freeze_campaign", "delivery.publish_round", "delivery.send_batch"} <= {name for name, *_ in seen}
+    assert [each for each in seen if not re.fullmatch(r"\W*(\d+\W*)*", each[1] + each[2])] == []
 
 
 def test_the_demo_leaves_a_database_with_real_people_alone(folder: Path, sqlite_template: Path) -> None:

@@ -17,6 +17,7 @@ STARTS = {
     "worker": ["celery", "-A", "celery_worker", "worker"],
     "beat": ["celery", "-A", "celery_worker", "beat"],
     "gunicorn": ["gunicorn", "--config", "python:campaigns.ops.web_server", "app:create_app()"],
+    "flower": ["celery", "-A", "celery_worker", "flower", "--conf=campaigns/ops/flower_server.py"],
     "catcher": ["campaigns.ops.catcher"],
 }
 
