@@ -45,8 +45,11 @@ ROUTES: dict[str, str] = {
     "audience.save_import": WORK,
     "audience.report_import": WORK,
     "audience.resume_imports": WORK,
+    "audience.count_users": WORK,
     "ops.beat_tick": WORK,
+    "ops.start_due_jobs": WORK,
     "ops.clean_up": WORK,
+    "ops.check_ledgers": WORK,
 }
 
 logger = logging.getLogger(__name__)

@@ -60,10 +60,13 @@ def grid(states: Sequence[str]) -> Grid:
     )
 
 
-def plot(series: Sequence[Sequence[float]], limit: float | None = None) -> Plot:
-    """Draw lines that share one axis from 0 to a round number; `limit` is a value for a horizontal line."""
+def plot(series: Sequence[Sequence[float | None]], limit: float | None = None) -> Plot:
+    """Draw lines that share one axis from 0 to a round number; `limit` is a value for a horizontal line.
+
+    None is a value that nobody knows: the line has a gap there.
+    """
     thinned = [thin(values) for values in series]
-    top = _round_top(max([0.0, limit or 0.0, *(value for values in thinned for value in values)]))
+    top = _round_top(max([0.0, limit or 0.0, *(value for values in thinned for value in values if value is not None)]))
     return Plot(
         paths=[line(values, top) for values in thinned],
         ticks=[top, top * 2 / 3, top / 3, 0] if top % 3 == 0 else [top, top / 2, 0],
@@ -83,18 +86,26 @@ def slices(values: Sequence[float]) -> list[Slice]:
     return placed
 
 
-def line(values: Sequence[float], top: float) -> str:
+def line(values: Sequence[float | None], top: float) -> str:
     """Return the path of one line on the plane of 1000 × 100 units; `top` is the value at its upper edge."""
-    if not values:
-        return ""
     step = 1000 / max(1, len(values) - 1)
-    points = [f"{index * step:.1f} {100 - 100 * value / (top or 1):.2f}" for index, value in enumerate(values)]
-    if len(points) == 1:
-        points.append(f"1000 {points[0].split()[1]}")
-    return "M" + "L".join(points)
+    strokes: list[list[str]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            strokes.append([])
+        else:
+            strokes[-1].append(f"{index * step:.1f} {100 - 100 * value / (top or 1):.2f}")
+    return "".join(_stroke(points, whole=len(values) == 1) for points in strokes if points)
 
 
-def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[float]:
+def _stroke(points: list[str], *, whole: bool) -> str:
+    """Join points; one by itself is drawn all the way when it is all there is, and else as a dot."""
+    if len(points) > 1:
+        return "M" + "L".join(points)
+    return f"M{points[0]}L1000 {points[0].split()[1]}" if whole else f"M{points[0]}h4"
+
+
+def thin(values: Sequence[float | None], most: int = MOST_POINTS) -> list[float | None]:
     """Keep at most `most` values, evenly spread, always the first and the last."""
     if len(values) <= most:
         return list(values)

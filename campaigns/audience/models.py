@@ -104,3 +104,17 @@ class ImportProblem(db.Model):  # type: ignore[name-defined,misc]
     reason: Mapped[str] = mapped_column(String(40))  # a RowProblem
     is_note: Mapped[bool] = mapped_column(default=False)  # the row was taken, but the person still gets nothing
     value: Mapped[str] = mapped_column(Text, default="")
+
+
+class UserCount(db.Model):  # type: ignore[name-defined,misc]
+    """How many users there were in one hour, counted once; what was not counted is not guessed later."""
+
+    __tablename__ = "user_count"
+
+    hour: Mapped[datetime] = mapped_column(primary_key=True)  # UTC, on the hour
+    users: Mapped[int] = mapped_column(Integer)
+    verified: Mapped[int] = mapped_column(Integer)
+    receiving: Mapped[int] = mapped_column(Integer)  # who would get an announcement
+    unsubscribed: Mapped[int] = mapped_column(Integer)
+    suppressed: Mapped[int] = mapped_column(Integer)  # users whose address is on the list of those who get nothing
+    by_language: Mapped[dict[str, Any]] = mapped_column(default=dict)  # language ("" for none) → users

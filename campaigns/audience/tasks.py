@@ -7,7 +7,9 @@ from typing import Any, Final
 from celery import Task, chain, shared_task
 
 from campaigns.audience import imports
+from campaigns.audience.user_counts import count_users
 from campaigns.celery import enqueue
+from campaigns.periodic_jobs import run_if_due
 
 SAVE_SECONDS: Final = 200  # of rows at a time: well below the broker's patience with one message
 
@@ -43,3 +45,9 @@ def resume_imports() -> None:
     for import_id in imports.find_left_alone():
         start_import(import_id)
     imports.remove_orphans()
+
+
+@shared_task(name="audience.count_users", soft_time_limit=240, time_limit=300)
+def run_user_count() -> None:
+    """Count the users for the curve, when it is time."""
+    run_if_due("audience.count_users", count_users)

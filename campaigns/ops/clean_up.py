@@ -1,6 +1,7 @@
 """Retention: what is deleted when nobody needs it any more. Campaigns and their ledger are never touched.
 
-The inbox keeps its own limit (inbox.MOST_KEPT), and log-ins and links theirs (accounts.services.clean_up).
+The inbox keeps its own limit (inbox.MOST_KEPT), log-ins and links theirs (accounts.services.clean_up), and so does the
+curve of users (audience.user_counts.KEPT_HOURLY).
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select
 
 from campaigns.accounts.services import clean_up as clean_up_accounts
 from campaigns.audience.models import UserImport
+from campaigns.audience.user_counts import thin_out_counts
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from campaigns.ops.models import FailedTask
+from campaigns.reports.models import Digest
+from campaigns.site import current_site
 
 OPEN_FAILURES_KEPT = timedelta(days=90)  # at least: as long as those that are dealt with, if that is longer
+DIGESTS_KEPT = timedelta(days=90)  # that each was sent once for its date; the mails themselves are never stored
 ROWS_AT_ONCE = 2_000  # so that nobody waits long for the database meanwhile
 
 
@@ -35,8 +40,10 @@ def clean_up() -> dict[str, int]:
         OutboxMail: lambda at: OutboxMail.settled_at < at - mails_kept,
         FailedTask: _old_failure,
         UserImport: lambda at: UserImport.finished_at < at - imports_kept,
+        Digest: lambda at: Digest.tells_until < at - DIGESTS_KEPT,
     }
-    return {table.__tablename__: _delete_all(table, rule(now)) for table, rule in rules.items()}
+    deleted = {table.__tablename__: _delete_all(table, rule(now)) for table, rule in rules.items()}
+    return {**deleted, "user_count": thin_out_counts(current_site().timezone)}
 
 
 def _old_failure(now: datetime) -> ColumnElement[bool]:

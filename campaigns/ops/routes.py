@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flask import Blueprint, Response, abort, current_app, flash, jsonify, redirect, render_template, request, url_for
+from flask import Response, abort, current_app, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
@@ -16,6 +16,10 @@ from campaigns.celery import LANES, enqueue
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.errors import Forbidden, NotFound
+
+# Imported so that its pages hang on the blueprint too.
+from campaigns.ops import schedule_routes
+from campaigns.ops.blueprint import bp
 from campaigns.ops.failed_tasks import RUN_AGAIN, SET_ASIDE, find_failure, reopen_failure, settle_failure
 from campaigns.ops.flower_log_in import flower_authorization
 from campaigns.ops.health import OK, check_everything
@@ -24,13 +28,15 @@ from campaigns.ops.inbox import inbox_path, parse_mail, part_text, read_mail, re
 from campaigns.ops.jobs import read_jobs
 from campaigns.ops.models import FailedTask
 from campaigns.ops.queues import check_command
+from campaigns.ops.schedule_services import start_job
+from campaigns.ops.scheduled import is_clock_job
 from campaigns.ops.wording import lane_words, task_words
 from campaigns.remote_address import is_from_this_machine
 from campaigns.security import Right, can, csp, public, requires, status_only
 
 MOST_SHOWN_SOURCE = 200_000  # characters; the whole source can be downloaded
 
-bp = Blueprint("ops", __name__)
+__all__ = ["bp", "schedule_routes"]
 
 
 @bp.get("/healthz")
@@ -77,6 +83,8 @@ def run_again(failed_id: int) -> AnyResponse:
         flash(_("This version has no such task any more. Set it aside."), "bad")
     elif not settle_failure(failed_id, how=RUN_AGAIN):
         flash(_("Somebody has already dealt with this task."), "info")
+    elif is_clock_job(failed.name) and not start_job(failed.name):
+        flash(_("This job is running already: %(job)s.", job=task_words(failed.name)), "info")
     elif enqueue(task, *failed.arguments.get("args", []), **_keywords(failed)):
         flash(_("The task was started again."), "ok")
     else:

@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 import time
+from datetime import datetime
 from typing import Any
 
 from celery import Celery, current_app
@@ -19,6 +20,8 @@ from celery.signals import (
     before_task_publish,
     task_failure,
     task_internal_error,
+    task_postrun,
+    task_prerun,
     task_unknown,
     worker_process_init,
     worker_ready,
@@ -28,15 +31,18 @@ from celery.worker import state as worker_state
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
+from campaigns.clock import utcnow
 from campaigns.extensions import db
 from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.heartbeats import Activity, Kind, Pulse
+from campaigns.periodic_jobs import Outcome, describe_error, note_run
 
 PUBLISHED_AT = "published_at"
 PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger(__name__)
 _pulses: list[Pulse] = []
+_started: dict[str, datetime] = {}  # when the ticks that run in this process began, by the id of the task
 
 
 @before_task_publish.connect
@@ -89,9 +95,33 @@ def _task_failed(sender: Any, task_id: str, args: Any = None, kwargs: Any = None
     _keep(sender.app, failure)
 
 
+@task_prerun.connect
+def _tick_begins(sender: Any, task_id: str, **_: Any) -> None:
+    if _is_tick(sender):
+        _started[task_id] = utcnow()
+
+
+@task_postrun.connect
+def _tick_ends(sender: Any, task_id: str, state: str, retval: Any = None, **_: Any) -> None:
+    """Note for the schedule page when a task that beat starts by itself last ran, and what came of it."""
+    started_at, app = _started.pop(task_id, None), _flask_app(sender.app)
+    if started_at is None or app is None:
+        return
+    error = describe_error(retval) if isinstance(retval, BaseException) else ""
+    try:
+        with app.app_context():
+            note_run(sender.name, started_at=started_at, outcome=Outcome.FAILED if error else Outcome.OK, error=error)
+    except (SQLAlchemyError, OSError) as failure:
+        logger.warning("the run of %s could not be noted: %s", sender.name, type(failure).__name__)
+
+
 @task_unknown.connect
 def _task_unknown(sender: Any, name: str, id: str, **_: Any) -> None:
     _keep(sender.app, Failure(task_id=id, name=name, reason="No such task: this worker runs another version."))
+
+
+def _is_tick(task: Any) -> bool:
+    return any(entry["task"] == task.name for entry in task.app.conf.beat_schedule.values())
 
 
 def _begin_pulse(celery: Celery, kind: str, lanes: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from campaigns.celery import BULK, NOW, WORK
 
@@ -35,7 +38,23 @@ def task_words(name: str) -> str:
         "audience.save_import": _("Save an import"),
         "audience.report_import": _("Finish an import"),
         "audience.resume_imports": _("Look for imports left behind"),
+        "audience.count_users": _("Count the users for the curve"),
+        "ops.start_due_jobs": _("Start jobs that are due"),
+        "ops.check_ledgers": _("Recount the ledgers, and prepare the database’s plans"),
         "ops.beat_tick": _("Note the timer's tick"),
         "ops.clean_up": _("Clean up"),
     }
     return str(words.get(name, name))
+
+
+def count_words(counts: Mapping[str, int]) -> str:
+    """Return in words what a run of a periodic job did; nothing for a job that says nothing."""
+    words = {
+        "deleted": lambda n: ngettext("%(num)s row deleted", "%(num)s rows deleted", n),
+        "users": lambda n: ngettext("%(num)s user counted", "%(num)s users counted", n),
+        "campaigns": lambda n: ngettext("%(num)s campaign recounted", "%(num)s campaigns recounted", n),
+        "differences": lambda n: (
+            ngettext("%(num)s does not add up", "%(num)s do not add up", n) if n else _("all add up")
+        ),
+    }
+    return ", ".join(str(words[name](number)) for name, number in counts.items() if name in words)

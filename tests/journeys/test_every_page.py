@@ -93,6 +93,7 @@ PAGES = {
     "new import": ("owner", "/imports/new"),
     "mails of a user": ("owner", "/users/{user}/mails"),
     "jobs": ("owner", "/jobs"),
+    "schedule": ("owner", "/jobs/schedule"),
     "users of a viewer": ("viewer", "/users"),
     "dashboard of a viewer": ("viewer", "/"),
     "campaigns of a viewer": ("viewer", "/campaigns"),

@@ -13,9 +13,10 @@ from campaigns.clock import freeze, utcnow
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.mail.services import queue_mail
+from campaigns.ops.clean_up import clean_up as run_clean_up
 from campaigns.ops.failed_tasks import SET_ASIDE, Failure, open_failures, record_failure, settle_failure
 from campaigns.ops.heartbeats import Kind, all_heartbeats, record_heartbeat
-from campaigns.ops.tasks import beat_tick, run_clean_up
+from campaigns.ops.tasks import beat_tick
 
 pytestmark = pytest.mark.both_databases
 

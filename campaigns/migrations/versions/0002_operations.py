@@ -39,10 +39,57 @@ def upgrade() -> None:
         batch_op.create_index("ix_audit_entry_target", ["target_kind", "target_id"], unique=False)
 
     op.create_table(
+        "periodic_job",
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("rule", sa.String(length=60), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("next_due_at", UtcDateTime(), nullable=True),
+        sa.Column("claimed_until", UtcDateTime(), nullable=True),
+        sa.Column("last_started_at", UtcDateTime(), nullable=True),
+        sa.Column("last_finished_at", UtcDateTime(), nullable=True),
+        sa.Column("last_outcome", sa.String(length=10), nullable=False),
+        sa.Column("last_error", sa.String(length=300), nullable=False),
+        sa.Column("last_counts", Json, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_periodic_job")),
+    )
+    op.create_table(
         "stored_setting",
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("value", Json, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("changed_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_stored_setting")),
+    )
+    op.create_table(
+        "user_count",
+        sa.Column("hour", UtcDateTime(), nullable=False),
+        sa.Column("users", sa.Integer(), nullable=False),
+        sa.Column("verified", sa.Integer(), nullable=False),
+        sa.Column("receiving", sa.Integer(), nullable=False),
+        sa.Column("unsubscribed", sa.Integer(), nullable=False),
+        sa.Column("suppressed", sa.Integer(), nullable=False),
+        sa.Column("by_language", Json, nullable=False),
+        sa.PrimaryKeyConstraint("hour", name=op.f("pk_user_count")),
+    )
+    op.create_table(
+        "digest",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("user_id", BigId, nullable=False),
+        sa.Column("local_date", sa.Date(), nullable=False),
+        sa.Column("tells_from", UtcDateTime(), nullable=False),
+        sa.Column("tells_until", UtcDateTime(), nullable=False),
+        sa.Column("mail_id", BigId, nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_digest_user_id_users"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_digest")),
+        sa.UniqueConstraint("user_id", "local_date", name=op.f("uq_digest_user_id_local_date")),
+    )
+    op.create_table(
+        "ledger_difference",
+        sa.Column("campaign_id", BigId, nullable=False),
+        sa.Column("found_at", UtcDateTime(), nullable=False),
+        sa.Column("terms", Json, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["campaign.id"], name=op.f("fk_ledger_difference_campaign_id_campaign"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("campaign_id", name=op.f("pk_ledger_difference")),
     )
