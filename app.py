@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import campaigns.accounts.routes
 import campaigns.audience.import_routes
 import campaigns.audience.routes
-import campaigns.audit.services
+import campaigns.audit.routes
 import campaigns.compose.routes
 import campaigns.delivery.routes
 import campaigns.ops.commands
@@ -36,6 +36,7 @@ from campaigns.security import register_security
 from campaigns.stored_settings import keep_live
 
 BLUEPRINTS = (
+    campaigns.audit.routes.bp,
     campaigns.accounts.routes.bp,
     campaigns.audience.routes.bp,
     campaigns.compose.routes.bp,

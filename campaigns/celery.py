@@ -46,6 +46,8 @@ ROUTES: dict[str, str] = {
     "audience.report_import": WORK,
     "audience.resume_imports": WORK,
     "audience.count_users": WORK,
+    "audit.seal": WORK,
+    "audit.check": WORK,
     "ops.beat_tick": WORK,
     "ops.start_due_jobs": WORK,
     "ops.clean_up": WORK,

@@ -26,6 +26,8 @@ class ClockJob:
 
 
 CLOCK_JOBS: Final = (
+    # Every entry is read and hashed, before retention takes away the oldest.
+    ClockJob("audit.check", "30 2 * * *"),
     # The quiet hour: nobody launches, and a backup taken before it still holds what is deleted.
     ClockJob("ops.clean_up", "30 3 * * *"),
     # Often enough to see an import or a bad day in the curve, seldom enough for a million people to be counted.
@@ -51,6 +53,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "ops.beat_tick": _every("ops.beat_tick", seconds=10),
         # How soon a job below is noticed, and a changed zone; the rows are few.
         "ops.start_due_jobs": _every("ops.start_due_jobs", seconds=10),
+        # Until it is sealed an entry can be changed without a trace.
+        "audit.seal": _every("audit.seal", seconds=10),
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from alembic import context
 from flask import current_app
 
+from campaigns.audit.triggers import guard_log
+
 db = current_app.extensions["migrate"].db
 
 
@@ -22,6 +24,7 @@ def run_migrations() -> None:
             if not is_sqlite:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4025000001)")
             context.run_migrations()
+            guard_log(connection)
         connection.commit()
 
 

@@ -12,6 +12,8 @@ from flask_babel import ngettext
 from sqlalchemy import func, or_, select
 
 from campaigns.audience.models import ImportState, UserImport
+from campaigns.audit.queries import find_head
+from campaigns.audit.wording import problem_words
 from campaigns.celery import BULK, LANES, NOW, WORK
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
@@ -73,6 +75,20 @@ def failed_tasks() -> Iterable[Attention]:
             detail=_("See why, and run it again or set it aside."),
             url=url_for("ops.jobs"),
             right=Right.SEE_JOBS,
+        )
+
+
+@attention_source
+def broken_log() -> Iterable[Attention]:
+    """Say that the last check of the activity log found it changed."""
+    head = find_head()
+    if head and head.problem:
+        yield Attention(
+            kind="bad",
+            text=_("The activity log has been tampered with or damaged."),
+            detail=problem_words(head.problem, head.problem_sequence),
+            url=url_for("audit.list_entries"),
+            right=Right.SEE_AUDIT,
         )
 
 

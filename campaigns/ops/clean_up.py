@@ -1,7 +1,8 @@
 """Retention: what is deleted when nobody needs it any more. Campaigns and their ledger are never touched.
 
 The inbox keeps its own limit (inbox.MOST_KEPT), log-ins and links theirs (accounts.services.clean_up), and so does the
-curve of users (audience.user_counts.KEPT_HOURLY).
+curve of users (audience.user_counts.KEPT_HOURLY). The activity log lets go of its oldest
+entries only (audit.check_services.remove_old_entries).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select
 from campaigns.accounts.services import clean_up as clean_up_accounts
 from campaigns.audience.models import UserImport
 from campaigns.audience.user_counts import thin_out_counts
+from campaigns.audit.check_services import remove_old_entries
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
@@ -43,7 +45,8 @@ def clean_up() -> dict[str, int]:
         Digest: lambda at: Digest.tells_until < at - DIGESTS_KEPT,
     }
     deleted = {table.__tablename__: _delete_all(table, rule(now)) for table, rule in rules.items()}
-    return {**deleted, "user_count": thin_out_counts(current_site().timezone)}
+    counts = thin_out_counts(current_site().timezone)
+    return {**deleted, "user_count": counts, "audit_entry": remove_old_entries()}
 
 
 def _old_failure(now: datetime) -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from flask.cli import with_appcontext
 from campaigns.accounts.queries import somebody_has_a_role
 from campaigns.accounts.setup import setup_token
 from campaigns.config import current_settings
+from campaigns.ops.audit_commands import audit
 from campaigns.ops.campaign_commands import campaigns
 from campaigns.ops.command_line import operator_command
 from campaigns.ops.demo_command import demo
@@ -18,7 +19,7 @@ from campaigns.ops.user_commands import users
 
 def register_commands(app: Flask) -> None:
     """Add Carillon's commands to `flask`."""
-    for command in (users, campaigns, setup_link, demo, drill, drill_inside):
+    for command in (users, campaigns, audit, setup_link, demo, drill, drill_inside):
         app.cli.add_command(command)
 
 

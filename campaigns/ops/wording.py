@@ -41,6 +41,8 @@ def task_words(name: str) -> str:
         "audience.count_users": _("Count the users for the curve"),
         "ops.start_due_jobs": _("Start jobs that are due"),
         "ops.check_ledgers": _("Recount the ledgers, and prepare the database’s plans"),
+        "audit.seal": _("Seal the activity log"),
+        "audit.check": _("Check the activity log"),
         "ops.beat_tick": _("Note the timer's tick"),
         "ops.clean_up": _("Clean up"),
     }

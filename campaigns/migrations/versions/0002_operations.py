@@ -35,9 +35,25 @@ def upgrade() -> None:
         sa.UniqueConstraint("sequence", name=op.f("uq_audit_entry_sequence")),
     )
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
+        batch_op.create_index("ix_audit_entry_action", ["action", "id"], unique=False)
+        batch_op.create_index("ix_audit_entry_actor", ["actor", "id"], unique=False)
         batch_op.create_index("ix_audit_entry_at", ["at"], unique=False)
-        batch_op.create_index("ix_audit_entry_target", ["target_kind", "target_id"], unique=False)
+        batch_op.create_index("ix_audit_entry_kind", ["target_kind", "id"], unique=False)
+        batch_op.create_index("ix_audit_entry_target", ["target_kind", "target_id", "id"], unique=False)
 
+    op.create_table(
+        "audit_head",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("sequence", BigId, nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("anchor_sequence", BigId, nullable=False),
+        sa.Column("anchor_hash", sa.String(length=64), nullable=False),
+        sa.Column("checked_at", UtcDateTime(), nullable=True),
+        sa.Column("problem", sa.String(length=20), nullable=False),
+        sa.Column("problem_sequence", BigId, nullable=True),
+        sa.CheckConstraint("id = 1", name=op.f("ck_audit_head_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
+    )
     op.create_table(
         "periodic_job",
         sa.Column("name", sa.String(length=100), nullable=False),

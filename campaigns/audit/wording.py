@@ -1,0 +1,136 @@
+"""Deeds in words: each action has its sentence here, and a test looks for those that have none."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from campaigns.audit.checking import Problem
+from campaigns.audit.models import COMMAND_LINE, AuditEntry
+
+ACTIONS: Final[dict[str, Any]] = {
+    "campaign.created": _l("Created a campaign"),
+    "campaign.edited": _l("Changed a campaign"),
+    "campaign.deleted": _l("Deleted a draft"),
+    "campaign.archived": _l("Archived a campaign"),
+    "campaign.unarchived": _l("Put a campaign back into the list"),
+    "campaign.test_sent": _l("Sent a test"),
+    "campaign.launched": _l("Launched a campaign"),
+    "campaign.launched_late": _l("Launched a campaign that had missed its time"),
+    "campaign.taken_back": _l("Took a launch back"),
+    "campaign.scheduled": _l("Scheduled a campaign"),
+    "campaign.unscheduled": _l("Took a schedule back"),
+    "campaign.paused": _l("Paused a campaign"),
+    "campaign.resumed": _l("Continued a campaign"),
+    "campaign.cancelled": _l("Cancelled the rest of a campaign"),
+    "campaign.uncertain_left": _l("Left uncertain mails as they are"),
+    "campaign.person_sent_again": _l("Sent an uncertain mail again"),
+    "campaign.sent_again": _l("Sent all uncertain mails again"),
+    "campaign.retried": _l("Tried refused mails again"),
+    "campaign.sent_to_rest": _l("Sent a cancelled campaign to the rest"),
+    "user.created": _l("Added a user"),
+    "user.edited": _l("Changed a user"),
+    "user.deleted": _l("Deleted a user"),
+    "user.unsubscribed": _l("Unsubscribed a user"),
+    "user.resubscribed": _l("Took a user’s unsubscription back"),
+    "user.suppressed": _l("Put an address on the suppression list"),
+    "user.unsuppressed": _l("Took an address off the suppression list"),
+    "user.role_changed": _l("Changed somebody’s role"),
+    "user.seen": _l("Looked at a user"),
+    "user.listed": _l("Looked at the list of users"),
+    "user.mails_seen": _l("Looked at the mails of a user"),
+    "import.started": _l("Started an import"),
+    "import.finished": _l("Finished an import"),
+    "import.failed": _l("Gave up an import"),
+    "import.exported": _l("Downloaded the rows with problems of an import"),
+    "report.people_seen": _l("Looked at the recipients of a campaign"),
+    "report.person_seen": _l("Looked at one person’s mail"),
+    "report.uncertain_seen": _l("Looked at the uncertain mails of a campaign"),
+    "report.people_exported": _l("Downloaded the recipients of a campaign"),
+    "report.failures_exported": _l("Downloaded the refusals of a campaign"),
+    "report.domains_exported": _l("Downloaded the domains of a campaign"),
+    "account.logged_in": _l("Logged in"),
+    "account.log_in_failed": _l("A log-in did not succeed"),
+    "account.login_ended": _l("Ended a log-in"),
+    "account.signed_out_everywhere": _l("Ended all other log-ins"),
+    "account.password_changed": _l("Changed their password"),
+    "account.password_reset": _l("Set a new password by a mailed link"),
+    "account.edited": _l("Changed their profile"),
+    "account.deleted": _l("Deleted their own account"),
+    "site.set_up": _l("Set up the site"),
+    "site.restored": _l("Put a backup in the place of the database"),
+    "site.database_confirmed": _l("Confirmed that this database is the site’s own"),
+    "job.started": _l("Started a periodic job now"),
+    "job.run_again": _l("Started a failed task again"),
+    "job.not_started": _l("A failed task could not be started: the queue was away"),
+    "job.set_aside": _l("Set a failed task aside"),
+    "audit.exported": _l("Downloaded the activity log"),
+    "audit.removed": _l("Removed entries past their retention"),
+}
+
+KINDS: Final[dict[str, Any]] = {
+    "campaign": _l("Campaign"),
+    "delivery": _l("Mail of a campaign"),
+    "user": _l("User"),
+    "import": _l("Import"),
+    "job": _l("Task"),
+    "site": _l("Site"),
+    "setting": _l("Setting"),
+    "audit": _l("Activity log"),
+}
+
+# What the groups of actions are called where one is chosen, by what stands before the dot.
+GROUPS: Final[dict[str, Any]] = {
+    "campaign": _l("Campaigns"),
+    "user": _l("Users"),
+    "import": _l("Imports"),
+    "report": _l("Reports"),
+    "account": _l("Log-ins and own accounts"),
+    "team": _l("Team"),
+    "setting": _l("Settings"),
+    "site": _l("Site"),
+    "job": _l("Jobs"),
+    "audit": _l("Activity log"),
+}
+
+
+def action_words(action: str) -> str:
+    """Return what was done, in words; the action's own name for one that an older version had."""
+    return str(ACTIONS.get(action, action))
+
+
+def kind_words(kind: str) -> str:
+    """Return what kind of object it was, in words."""
+    return str(KINDS.get(kind, kind))
+
+
+def group_words(group: str) -> str:
+    """Return what a group of actions is called."""
+    return str(GROUPS.get(group, group))
+
+
+def actor_words(entry: AuditEntry) -> str:
+    """Return who acted: the address, the command line, or Carillon itself."""
+    if entry.actor == COMMAND_LINE:
+        return str(_("Command line"))
+    if not entry.actor:
+        return str(_("Somebody not logged in"))
+    return entry.actor if entry.actor_id is not None else str(_("Carillon itself"))
+
+
+def problem_words(problem: str, sequence: int | None) -> str:
+    """Return what is wrong with the log, in words."""
+    number = sequence or 0
+    words = {
+        Problem.CHANGED: _("entry %(number)s does not have the hash it was sealed with.", number=number),
+        Problem.MISSING: _("entry %(number)s is missing.", number=number),
+        Problem.INSERTED: _("entry %(number)s stands beyond the end of the chain.", number=number),
+        Problem.UNSEALED: _("entries from number %(number)s on were not sealed for more than a minute.", number=number),
+        Problem.HEAD: _("the row that holds the end of the chain was changed or removed."),
+        Problem.ANCHOR: _("the entries up to %(number)s were removed, and not by retention.", number=number),
+        Problem.EXPECTED: _("entry %(number)s is not the one that was written down.", number=number),
+        Problem.FORGOTTEN: _("entry %(number)s is past its retention; compare with a newer one.", number=number),
+    }
+    return str(words.get(Problem(problem), problem))
