@@ -17,6 +17,8 @@ import campaigns.audit.routes
 import campaigns.compose.routes
 import campaigns.delivery.routes
 import campaigns.ops.commands
+import campaigns.ops.metrics_routes
+import campaigns.ops.metrics_signals
 import campaigns.ops.routes
 import campaigns.ops.signals
 import campaigns.reports.routes

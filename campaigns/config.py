@@ -77,6 +77,9 @@ class Settings:
     keep_audit_days: int  # KEEP_AUDIT_DAYS: how long the activity log is kept, days; 1095
     upload_limit_bytes: int  # UPLOAD_LIMIT_MB: largest upload, MB; 64
     journal_dir: Path  # JOURNAL_DIR: local folder of the senders' journals; default journal/ in INSTANCE_DIR
+    metrics_token: str  # METRICS_TOKEN (or METRICS_TOKEN_FILE): who knows it may read /metrics; without it this machine
+    metrics_port: int  # METRICS_PORT: where workers serve /metrics on a machine without a web site; 0 = nowhere
+    metrics_host: str  # METRICS_HOST: address that METRICS_PORT listens on; 127.0.0.1
     log_level: str  # LOG_LEVEL: debug, info, warning or error; info
     log_format: Literal["json", "text"]  # LOG_FORMAT: json or text; json
     testing: bool  # TESTING: only the tests set it

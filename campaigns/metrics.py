@@ -27,6 +27,7 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the client library looks for the fo
 FILE_BYTES = 65_536
 NOBODY = 0  # the process id under which the counts of ended processes are kept
 KINDS = ("counter", "histogram")
+STARTED_NAME = "carillon_process_start_time_seconds"
 FORGOTTEN_AFTER_SECONDS = 7 * 86_400
 
 # Every instrument has labels: without them the library would open its files when this module is imported.
@@ -57,7 +58,7 @@ SMTP_REPLIES = Counter(
     registry=None,
 )
 PROCESS_STARTED = Gauge(
-    "carillon_process_start_time_seconds",
+    STARTED_NAME,
     "When each living process began to work, in seconds since 1970.",
     ["process"],
     multiprocess_mode="liveall",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from campaigns.mail_server_urls import is_elsewhere
+from campaigns.mail_server_urls import LOOPBACK_HOSTS, is_elsewhere
 from campaigns.setting_readers import Reader
 
 MOST_RATE = 1_000_000
@@ -44,6 +44,7 @@ def read_groups(read: Reader) -> dict[str, Any]:
         **_read_flower(read),
         **_read_mail(read),
         **_read_delivery(read, instance_dir),
+        **_read_metrics(read),
     }
     _check_together(read, values)
     values["given"] = _given(read)
@@ -175,6 +176,17 @@ def _read_delivery(read: Reader, instance_dir: Path) -> dict[str, Any]:
         "journal_dir": read.writable_folder("JOURNAL_DIR", default=instance_dir / "journal"),
         "lease_seconds": read.whole("LEASE_SECONDS", default=30, least=5, most=3600),
     }
+
+
+def _read_metrics(read: Reader) -> dict[str, Any]:
+    values = {
+        "metrics_token": read.secret("METRICS_TOKEN"),
+        "metrics_port": read.whole("METRICS_PORT", default=0, least=0, most=65535),
+        "metrics_host": read.text("METRICS_HOST", default="127.0.0.1"),
+    }
+    if values["metrics_port"] and not values["metrics_token"] and values["metrics_host"] not in LOOPBACK_HOSTS:
+        read.problem("METRICS_TOKEN: expected a token, since METRICS_HOST lets other machines ask")
+    return values
 
 
 def _check_together(read: Reader, values: dict[str, Any]) -> None:

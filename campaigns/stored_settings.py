@@ -87,8 +87,8 @@ def read_servers(stored: list[dict[str, Any]]) -> tuple[MailServerUrl, ...]:
 
 
 def _look_at_request() -> None:
-    # What says that this process is alive, or is a file, must not wait for a database.
-    if request.endpoint not in (None, "static", "ops.healthz"):
+    # What says that this process is alive, or what is not, or is a file, must not wait for a database.
+    if request.endpoint not in (None, "static", "ops.healthz", "ops.metrics"):
         refresh_settings()
 
 

@@ -40,6 +40,7 @@ PUBLIC = {
     "ops.inbox_html",
     "ops.inbox_mail",
     "ops.inbox_raw",
+    "ops.metrics",  # who knows the token, or is on this machine
     "ops.readyz",
     "set_language",
 }

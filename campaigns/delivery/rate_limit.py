@@ -123,6 +123,12 @@ class RateLimiter:
             if time.monotonic() >= self._away_until:
                 self._write_throttle(domain, throttle, now)
 
+    def slowed_domains(self) -> list[str]:
+        """Return the domains that have asked to slow down and are not back at their pace. Raises RedisError."""
+        found: dict[Any, Any] = self._client.hgetall(f"{self._prefix}:throttles")
+        throttles = {domain.decode(): Throttle.from_text(text.decode()) for domain, text in found.items()}
+        return [domain for domain, throttle in throttles.items() if not throttle.is_over(time.time())]
+
     def _write_throttle(self, domain: str, throttle: Throttle, now: float) -> None:
         pipeline = self._client.pipeline()
         pipeline.hset(f"{self._prefix}:throttles", domain, throttle.to_text())

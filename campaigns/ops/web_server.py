@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from campaigns.config import load_settings_or_exit
+from campaigns.metrics import begin_process
 
 _settings = load_settings_or_exit(os.environ)
 
@@ -22,3 +23,8 @@ max_requests = 0
 control_socket_disable = True  # its default path is shared by all installations of one user
 forwarded_allow_ips = "127.0.0.1,::1" if not _settings.proxy_hops else "*"
 limit_request_line = 8190
+
+
+def post_worker_init(_worker: object) -> None:
+    """Announce a worker of the web site, once it has its application."""
+    begin_process("web")

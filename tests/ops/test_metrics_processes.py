@@ -1,0 +1,166 @@
+"""/metrics over many processes: real workers, a real web server, and processes that have ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import create_app
+from campaigns.celery import enqueue
+from campaigns.config import load_settings
+from campaigns.delivery import launch, states
+from campaigns.delivery.queries import ledger_totals
+from campaigns.delivery.tasks import end_hold
+from campaigns.extensions import db
+from tests.delivery.campaigns import make_campaign
+from tests.ops.scraping import Page, scrape
+from tests.parts import ROOT, end_process_group, wait_until
+from tests.people import make_user, make_users
+from tests.smtp_sink import free_port
+
+WORKER = ("celery", "-A", "celery_worker", "worker", "--loglevel=warning", "--without-gossip", "--without-mingle")
+WEB = ("gunicorn", "--config", "python:campaigns.ops.web_server", "app:create_app()")
+COUNT_AND_END = """
+import os, sys
+from pathlib import Path
+from campaigns.metrics import begin_process, count_mails, share_counts
+share_counts(Path(sys.argv[1]))
+begin_process("passing")
+count_mails("single", {("sent", "other"): 3})
+os._exit(0)
+"""
+
+
+def launch_campaign() -> int:
+    campaign_id = make_campaign()
+    launch.launch_now(campaign_id, by=None, launch_key="key", hold_seconds=0)
+    enqueue(end_hold, campaign_id)
+    return campaign_id
+
+
+def has_ended(campaign_id: int) -> bool:
+    db.session.rollback()
+    return states.state_of(campaign_id) in {"sent", "cancelled"}
+
+
+@pytest.mark.both_databases
+def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_ledger(
+    app: Flask, sink, start_process: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    make_users(900)
+    make_user("kim@gmail.com")
+    for number in range(20):
+        make_user(f"gone{number}@naver.com")
+        sink.refusals[f"gone{number}@naver.com"] = "550 5.1.1 No such user"
+    port = free_port()
+    start_process(*WEB, PORT=str(port))
+    start_process(*WORKER, "-Q", "mail.bulk", "-P", "threads", "-c", "2", "-n", "bulk1@%h")
+    start_process(*WORKER, "-Q", "mail.bulk", "-P", "threads", "-c", "2", "-n", "bulk2@%h")
+    start_process(*WORKER, "-Q", "work", "-P", "prefork", "-c", "1", "-n", "work@%h")
+    wait_until(lambda: scrape(port), seconds=30, what="the web site")
+    campaign_id = launch_campaign()
+    pages: list[Page] = []
+
+    def look() -> bool:
+        pages.append(scrape(port) or pytest.fail("the web site has gone"))
+        return has_ended(campaign_id)
+
+    wait_until(look, seconds=90, what="the campaign to end")
+    assert [page for page in pages if not page.adds_up()] == []
+    totals = ledger_totals(campaign_id)
+    # The last task's own time is counted a moment after it has recorded the totals.
+    page = wait_until(
+        lambda: (
+            (found := scrape(port))
+            and found.sum("carillon_task_duration_seconds_count", task="delivery.record_totals", outcome="success")
+            and found
+        ),
+        seconds=10,
+    )
+    assert page.is_of(totals, campaign="ended")
+    assert (totals.sent, totals.failed) == (901, 20)
+    assert page.sum("carillon_mails_total", kind="campaign", outcome="sent") == totals.sent
+    assert page.sum("carillon_mails_total", kind="campaign", outcome="failed", domain_group="naver") == totals.failed
+    assert page.sum("carillon_mails_total", outcome="sent", domain_group="gmail") == 1
+    assert page.sum("carillon_smtp_replies_total", reply="2xx") == totals.sent
+    assert page.sum("carillon_smtp_replies_total", reply="5xx") == totals.failed
+    assert page.sum("carillon_task_duration_seconds_count", task="delivery.send_batch", outcome="success") >= 2
+    assert page.sum("carillon_task_duration_seconds_count", task="delivery.freeze_campaign", outcome="success") == 1
+    assert page.sum("carillon_http_request_duration_seconds_count", endpoint="ops.metrics") >= len(pages)
+    processes = [sample.labels for sample in page.families["carillon_process_start_time_seconds"].samples]
+    names = sorted(labels["process"] for labels in processes)
+    assert names == ["mail.bulk", "mail.bulk", "web", "web", "work", "work"]
+    assert page.sum("carillon_process_resident_memory_bytes") > 6 * 20_000_000
+
+
+def test_a_machine_without_a_web_site_serves_its_processes_to_those_who_know_the_token(
+    app: Flask, start_process: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    port = free_port()
+    settings = {"METRICS_PORT": str(port), "METRICS_HOST": "0.0.0.0", "METRICS_TOKEN": "secret"}
+    first = start_process(*WORKER, "-Q", "mail.now", "-P", "threads", "-c", "1", "-n", "a@%h", **settings)
+    wait_until(lambda: answers(port), seconds=30, what="the first worker's page")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        scrape(port)
+    page = scrape(port, Authorization="Bearer secret")
+    assert page
+    assert page.labels("carillon_process_start_time_seconds", "process") == {"mail.now"}
+    assert page.labels("carillon_scrape_ok", "part") == {"processes"}
+    start_process("celery", "-A", "celery_worker", "beat", **settings)
+    end_process_group(first)
+    page = wait_until(
+        lambda: answers(port) and scrape(port, Authorization="Bearer secret"), seconds=40, what="beat to take the port"
+    )
+    assert page.labels("carillon_process_start_time_seconds", "process") == {"beat"}
+
+
+def answers(port: int) -> bool:
+    try:
+        return scrape(port) is not None
+    except urllib.error.HTTPError as error:
+        return error.code == 404
+
+
+def test_what_ended_processes_counted_stays_and_their_files_go(app: Flask, client: FlaskClient) -> None:
+    folder = metrics_dir(app)
+    for number in range(1, 5):
+        run_and_end(folder)
+        page = Page(client.get("/metrics").text)
+        assert page.sum("carillon_mails_total", kind="single", outcome="sent") == 3 * number
+        assert page.sum("carillon_process_start_time_seconds", process="passing") == 0
+    assert len(list(folder.glob("counter_*.db"))) <= 2  # ours, and that of those who have ended
+    assert len(list(folder.glob("gauge_*.db"))) <= 1
+
+
+def test_processes_that_nobody_asks_about_do_not_fill_the_folder(app: Flask) -> None:
+    folder = metrics_dir(app)
+    for _ in range(4):
+        run_and_end(folder)
+    assert len(list(folder.glob("counter_*.db"))) <= 2  # the last, and that of those before it
+
+
+def test_a_folder_that_cannot_be_made_stops_nothing(environ: dict[str, str], tmp_path: Path) -> None:
+    instance = tmp_path / "instance"
+    instance.mkdir()
+    (instance / "metrics").write_text("in the way")
+    client = create_app(load_settings(environ)).test_client()
+    assert client.get("/healthz").status_code == 200
+    page = Page(client.get("/metrics").text)
+    assert not page.is_ok("processes")
+    assert page.is_ok("queues")
+
+
+def metrics_dir(app: Flask) -> Path:
+    folder: Path = app.extensions["carillon.settings"].metrics_dir
+    return folder
+
+
+def run_and_end(folder: Path) -> None:
+    subprocess.run([sys.executable, "-c", COUNT_AND_END, str(folder)], cwd=ROOT, check=True, timeout=60)
