@@ -1,8 +1,11 @@
-"""`flask backup`, `flask restore`, `flask upgrade`: keeping a site, and moving it forward."""
+"""`flask doctor`, `flask backup`, `flask restore`, `flask upgrade`: keeping a site well, and moving it forward."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import Flask
@@ -11,16 +14,19 @@ from flask.cli import with_appcontext
 from campaigns.config import current_settings
 from campaigns.ops.command_line import answer_json, operator_command, tell
 from campaigns.upkeep.backups import Backup, forget_old_backups, make_backup, read_backup
+from campaigns.upkeep.doctor import Wishes, examine
+from campaigns.upkeep.findings import Finding, Level
 from campaigns.upkeep.restoring import Restored, restore
 from campaigns.upkeep.upgrading import Upgraded, upgrade_site
 
+JSON_HELP = "Answer with JSON on standard output."
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def register_commands(app: Flask) -> None:
     """Add these commands to `flask`."""
-    for command in (backup, restore_backup, upgrade):
+    for command in (backup, restore_backup, upgrade, doctor):
         app.cli.add_command(command)
 
 
@@ -28,7 +34,7 @@ def register_commands(app: Flask) -> None:
 @click.option("--to", "folder", type=FOLDER, help="The folder to write to.  [default: backups/ in INSTANCE_DIR]")
 @click.option("--keep", type=click.IntRange(min=1), help="Remove all but the newest N backups of the folder.")
 @click.option("--check", "path", type=FILE, help="Make none; tell what this backup holds, and whether it is whole.")
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @with_appcontext
 @operator_command
 def backup(*, folder: Path | None, keep: int | None, path: Path | None, as_json: bool) -> None:
@@ -49,7 +55,7 @@ def backup(*, folder: Path | None, keep: int | None, path: Path | None, as_json:
 @click.command("restore")
 @click.argument("path", metavar="FILE", type=FILE)
 @click.option("--replace", is_flag=True, help="Put it in the place of the database that is there; that one is saved.")
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @with_appcontext
 @operator_command
 def restore_backup(*, path: Path, replace: bool, as_json: bool) -> None:
@@ -75,6 +81,37 @@ def upgrade(*, no_backup: bool) -> None:
     Run it after every update of the program, then start the processes again. A repeat is harmless.
     """
     _tell_upgraded(upgrade_site(with_backup=not no_backup))
+
+
+@click.command("doctor")
+@click.option("--selector", "selectors", multiple=True, help="A DKIM selector that your mail server signs with.")
+@click.option("--ip", "addresses", multiple=True, help="An IP address that mail leaves from, to look at its name.")
+@click.option("--nameserver", default="", metavar="HOST[:PORT]", help="Ask this name server.")
+@click.option("--offline", is_flag=True, help="Look up nothing in the DNS.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@with_appcontext
+@operator_command
+def doctor(*, as_json: bool, **wishes: Any) -> None:
+    """Look at everything the site needs, and say what to do about each thing that is not right. Changes nothing.
+
+    The exit status is 1 when something does not work, else 0.
+    """
+    findings = []
+    for finding in examine(Wishes(**wishes)):
+        findings.append(finding)
+        if not as_json:
+            _tell_finding(finding)
+    worst = [finding for finding in findings if finding.level == Level.BAD]
+    if as_json:
+        answer_json({"ok": not worst, "findings": [asdict(finding) for finding in findings]})
+    sys.exit(1 if worst else 0)
+
+
+def _tell_finding(finding: Finding) -> None:
+    colour = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "red"}.get(finding.level)
+    click.echo(f"{click.style(f'{finding.level:>4}', fg=colour)}  {finding.check}: {finding.found}")
+    if finding.advice:
+        click.echo(f"      → {finding.advice}")
 
 
 def _tell_backup(made: Backup) -> None:
