@@ -15,28 +15,25 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.delivery.claims import Lease, Recipient, Settlement
 from campaigns.delivery.ledger_rows import (
     WORKER_LOST,
-    mark_sending,
-    recipient_of,
     recount,
     sample_rate,
     set_state,
     settle_token,
     skip,
     suppress,
-    waiting_rows,
-    write_settlements,
 )
 from campaigns.delivery.models import Batch, Delivery, DeliveryState
+from campaigns.delivery.window_rows import hold_batch, mark_sending, recipient_of, waiting_rows, write_settlements
 from campaigns.extensions import db
 
 D = DeliveryState
@@ -102,7 +99,7 @@ def settle_and_claim(
     an empty list when nobody waits or `size` is 0. Raises LeaseLost, the settlements committed, when there is no
     claiming any more.
     """
-    may_claim = _hold_batch(lease, lease_until=utcnow() + lease_for)
+    may_claim = hold_batch(lease, lease_until=utcnow() + lease_for)
     _settle_rows(lease, settlements)
     rows = waiting_rows(lease, size) if may_claim and size else []
     skipped = {row.position: row.skip_reason for row in rows if row.skip_reason}
@@ -111,6 +108,7 @@ def settle_and_claim(
     mark_sending(lease, recipients)
     if settlements or rows:
         recount(lease)
+    sample_rate(lease.campaign_id, settlements)
     db.session.commit()
     if size and not may_claim:
         raise LeaseLost
@@ -123,6 +121,7 @@ def settle(lease: Lease, settlements: Sequence[Settlement]) -> int:
     lock_batch(lease.campaign_id, lease.number)
     changed = _settle_rows(lease, settlements)
     recount(lease)
+    sample_rate(lease.campaign_id, settlements)
     db.session.commit()
     return changed
 
@@ -216,23 +215,6 @@ def _touch_batch(lease: Lease, **values: Any) -> bool:
     return bool(result.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def _hold_batch(lease: Lease, *, lease_until: datetime) -> bool:
-    """Lock the batch's row, and hold on to the lease if it is ours; tells whether we may claim in it."""
-    ours = Batch.lease_token == lease.token
-    row = db.session.execute(
-        update(Batch)
-        .where(Batch.campaign_id == lease.campaign_id, Batch.number == lease.number)
-        .values(lease_until=case((ours, lease_until), else_=Batch.lease_until))
-        .returning(ours.label("is_ours"), _campaign_state().label("campaign_state"))
-        .execution_options(synchronize_session=False)
-    ).one()
-    return bool(row.is_ours) and row.campaign_state == CampaignState.SENDING
-
-
-def _campaign_state() -> Any:
-    return select(Campaign.state).where(Campaign.id == Batch.campaign_id).correlate(Batch).scalar_subquery()
-
-
 def _settle_rows(lease: Lease, settlements: Sequence[Settlement]) -> int:
     if not settlements:
         return 0
@@ -240,7 +222,6 @@ def _settle_rows(lease: Lease, settlements: Sequence[Settlement]) -> int:
         settlements = [_without_reopening(settlement) for settlement in settlements]
     changed = write_settlements(lease, settlements)
     suppress(lease.campaign_id, settlements)
-    sample_rate(lease.campaign_id, settlements)
     return changed
 
 
