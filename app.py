@@ -22,6 +22,7 @@ import campaigns.ops.metrics_signals
 import campaigns.ops.routes
 import campaigns.ops.signals
 import campaigns.reports.routes
+import campaigns.settings.routes
 import campaigns.upkeep.commands
 from campaigns.celery import make_celery
 from campaigns.config import LOOPBACK_HOSTS, Settings, load_settings_or_exit
@@ -44,6 +45,7 @@ BLUEPRINTS = (
     campaigns.compose.routes.bp,
     campaigns.delivery.routes.bp,
     campaigns.reports.routes.bp,
+    campaigns.settings.routes.bp,
     campaigns.ops.routes.bp,
 )
 

@@ -14,7 +14,7 @@ MOST_SERVERS: Final = 50
 
 Tls = Literal["none", "starttls", "tls"]
 
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]+")
+HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]+")
 _PORTS: Final = {"smtp": 25, "smtps": 465}
 _OPTIONS: Final = ("tls", "weight")
 
@@ -73,7 +73,7 @@ def _read(address: str, number: int) -> MailServerUrl:
     if parts.scheme not in _PORTS:
         raise WrongMailServer(f"server {number}: expected an address starting with smtp:// or smtps://")
     host = parts.hostname or ""
-    if not _HOST.fullmatch(host):
+    if not HOST_NAME.fullmatch(host):
         raise WrongMailServer(f"server {number}: expected a host name, as in smtp://relay.example.com:587")
     where = f"server {number} ({host})"
     if port == 0:

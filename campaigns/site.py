@@ -27,6 +27,7 @@ class Site(db.Model):  # type: ignore[name-defined,misc]
     timezone: Mapped[str] = mapped_column(String(64), default="Asia/Seoul")
     sender_name: Mapped[str] = mapped_column(String(120), default="")
     sender_address: Mapped[str] = mapped_column(String(254), default="")
+    reply_to: Mapped[str] = mapped_column(String(254), default="", server_default="")
     postal_address: Mapped[str] = mapped_column(String(300), default="")
     signups_open: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -41,6 +42,7 @@ class SiteView:
     timezone: str = "Asia/Seoul"
     sender_name: str = ""
     sender_address: str = ""
+    reply_to: str = ""
     postal_address: str = ""
     signups_open: bool = True
     is_set_up: bool = False
@@ -84,6 +86,7 @@ def _read_site() -> SiteView:
         timezone=row.timezone,
         sender_name=row.sender_name,
         sender_address=row.sender_address,
+        reply_to=row.reply_to,
         postal_address=row.postal_address,
         signups_open=row.signups_open,
         is_set_up=True,

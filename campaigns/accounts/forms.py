@@ -5,9 +5,7 @@ from __future__ import annotations
 import hmac
 import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -22,16 +20,13 @@ from campaigns.languages import LANGUAGES
 from campaigns.mail.addresses import AddressError
 from campaigns.page_frame import PRODUCT
 from campaigns.site import current_site
+from campaigns.time_zones import zone_choices
 
 THEMES = (
     SelectChoice("system", _l("As the device says")),
     SelectChoice("light", _l("Light")),
     SelectChoice("dark", _l("Dark")),
 )
-_ZONE_AREAS = (
-    "Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/",
-    "Pacific/",
-)  # fmt: skip
 
 
 def one_line(text: str | None) -> str:
@@ -210,14 +205,6 @@ class SetupForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc
         """Only the code printed in the terminal opens this page."""
         if not hmac.compare_digest((field.data or "").strip().encode(), self._expected_token.encode()):
             raise ValidationError(_("This is not the code from the terminal."))
-
-
-@lru_cache(maxsize=1)
-def zone_choices() -> tuple[SelectChoice, ...]:
-    """Return the zones to choose from, grouped by continent."""
-    names = sorted(name for name in available_timezones() if name.startswith(_ZONE_AREAS))
-    cities = (SelectChoice(name, name.replace("_", " "), optgroup=name.partition("/")[0]) for name in names)
-    return (SelectChoice("UTC", "UTC"), *cities)
 
 
 def _words_for(problem: PasswordProblem) -> str:

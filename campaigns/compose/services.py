@@ -54,7 +54,8 @@ class DraftConflict(Conflict):
 def create_campaign(*, created_by_id: int | None, draft: Draft | None = None) -> int:
     """Add a draft, empty unless one is given, in the site's language and name; return its id. Commits."""
     site = current_site()
-    values = asdict(draft) if draft else {"language": site.language, "sender_name": default_sender()[0]}
+    usual = {"language": site.language, "sender_name": default_sender()[0], "reply_to": site.reply_to}
+    values = asdict(draft) if draft else usual
     campaign = Campaign(created_by_id=created_by_id, **values)
     db.session.add(campaign)
     db.session.commit()

@@ -29,7 +29,7 @@ from campaigns.mail.smtp import OutcomeKind
 from campaigns.mail.smtp_errors import ConnectionNotOpened
 from campaigns.mail.transport import MailNotSent, Message, connect
 from campaigns.metrics import count_mails
-from campaigns.site import default_sender
+from campaigns.site import current_site, default_sender
 
 # Someone waits for this mail: soon at first, then with growing pauses (RFC 5321 §4.5.4.1 speaks of queues, not of us).
 RETRY_AFTER_SECONDS = (5, 15, 60, 300, 900)
@@ -150,7 +150,7 @@ def _message(mail: OutboxMail, content: MailContent) -> Message:
         body=content.text,
         html=content.html,
         sender=address,
-        reply_to=content.reply_to,
+        reply_to=content.reply_to or (None if content.sender else current_site().reply_to or None),
         date=utcnow().timestamp(),
         extra_headers={**TRANSACTIONAL_HEADERS, **content.headers},
     )

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -38,10 +39,13 @@ class Session:
         return int(limit) if limit.isascii() and limit.isdigit() else 0
 
 
-def open_session(settings: ServerSettings) -> Session:
-    """A session ready for MAIL. Raises ServerUnreachable, ServiceRefused, TlsFailed or LoginFailed."""
+def open_session(settings: ServerSettings, make_wire: Callable[[socket.socket], Wire] = Wire) -> Session:
+    """A session ready for MAIL. Raises ServerUnreachable, ServiceRefused, TlsFailed or LoginFailed.
+
+    `make_wire` may give a wire that listens along.
+    """
     _check_tls(settings)
-    wire = Wire(_connect(settings))
+    wire = make_wire(_connect(settings))
     try:
         return _introduce(wire, settings)
     except SessionLost as error:

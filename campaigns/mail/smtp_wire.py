@@ -118,6 +118,14 @@ class Wire:
         return isinstance(self._sock, ssl.SSLSocket)
 
     @property
+    def protection(self) -> str:
+        """The version of TLS and its cipher; empty without TLS."""
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return ""
+        cipher = self._sock.cipher()
+        return " ".join(filter(None, (self._sock.version(), cipher[0] if cipher else "")))
+
+    @property
     def local_host(self) -> str:
         """Our end's IP address; empty for a Unix socket."""
         return _host(self._sock.getsockname())

@@ -109,3 +109,5 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("campaign_id", name=op.f("pk_ledger_difference")),
     )
+    with op.batch_alter_table("site", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("reply_to", sa.String(length=254), server_default="", nullable=False))

@@ -1,0 +1,197 @@
+"""What is typed on the settings pages; after a successful `validate`, each field's data is the value to store."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, IntegerField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
+from wtforms.validators import DataRequired, InputRequired, Length
+from wtforms.widgets import HiddenInput, TextArea
+
+from campaigns.languages import LANGUAGES
+from campaigns.setting_groups import MOST_DAYS, MOST_PEOPLE, MOST_RATE
+from campaigns.settings.form_fields import (
+    NumberField,
+    RatesField,
+    check_address,
+    check_domain_rates,
+    check_printable,
+    one_line,
+    rate,
+    whole,
+)
+from campaigns.time_zones import zone_choices
+
+_NEEDED = InputRequired(_l("Enter a number."))
+
+
+class SectionForm(FlaskForm):  # type: ignore[misc]
+    """The form of one section. `version` is what the person has seen; fields that are fixed elsewhere are left out."""
+
+    version = IntegerField(widget=HiddenInput())
+
+    def values(self) -> dict[str, Any]:
+        """Return what is to be stored, by field."""
+        return {each.name: each.data for each in self if each.name not in {"version", "csrf_token"}}
+
+
+class GeneralForm(SectionForm):
+    """What the site is called."""
+
+    name = StringField(
+        _l("Name of the site"),
+        [
+            DataRequired(_l("Enter what the site is called.")),
+            Length(max=100, message=_l("Use at most 100 characters.")),
+            check_printable,
+        ],
+        [one_line],
+        description=_l("Stands at the top of every mail and page."),
+    )
+    language = SelectField(
+        _l("Language of the site"),
+        choices=[SelectChoice(code, word) for code, word in LANGUAGES.items()],
+        description=_l("For new campaigns, and for people who have not chosen one."),
+    )
+    timezone = SelectField(_l("Time zone of the site"))
+    postal_address = StringField(
+        _l("Postal address"),
+        [Length(max=300, message=_l("Use at most 300 characters.")), check_printable],
+        [one_line],
+        description=_l("Stands in the footer of every mail; many laws ask for it."),
+    )
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.timezone.choices = list(zone_choices())
+
+
+class SenderForm(SectionForm):
+    """Who mail is from."""
+
+    sender_name = StringField(
+        _l("Sender name"),
+        [Length(max=100, message=_l("Use at most 100 characters.")), check_printable],
+        [one_line],
+        description=_l("Without one, the name of the site."),
+    )
+    sender_address = StringField(
+        _l("Sender address"),
+        [DataRequired(_l("Enter the address that announcements come from.")), check_address],
+        [one_line],
+        description=_l("All mail comes from this address. Campaigns that were launched keep the one they had."),
+    )
+    reply_to = StringField(
+        _l("Reply-to address"),
+        [check_address],
+        [one_line],
+        description=_l("Where answers go, if not to the sender address. New campaigns begin with it."),
+    )
+
+
+class RatesForm(SectionForm):
+    """How fast mail goes out."""
+
+    rate_per_second = NumberField(
+        _l("Most mails in a second"),
+        [_NEEDED, rate(most=MOST_RATE)],
+        description=_l("Of all campaigns and workers together. 0 is no limit."),
+    )
+    rate_per_day = StringField(
+        _l("Most mails in 24 hours"), [_NEEDED, whole(least=0, most=MOST_PEOPLE)], description=_l("0 is no limit.")
+    )
+    rate_per_domain = RatesField(
+        _l("Most mails in a second to single domains"),
+        [check_domain_rates],
+        widget=TextArea(),
+        description=_l("One in a line: gmail.com 20. Others do not wait for those who have to."),
+    )
+    batch_size = StringField(
+        _l("People in a batch"),
+        [_NEEDED, whole(least=1, most=10_000)],
+        description=_l("For campaigns that start from now on; those under way keep their batches."),
+    )
+    give_up_hours = StringField(
+        _l("Hours until we give up"),
+        [_NEEDED, whole(least=0, most=240)],
+        description=_l("So long a mail is tried again that was refused for the moment."),
+    )
+    brake_failed_percent = StringField(
+        _l("Share of permanent refusals that stops a campaign, percent"),
+        [_NEEDED, whole(least=0, most=100)],
+        description=_l("It is paused then, and a person decides. 0 is never."),
+    )
+    brake_after = StringField(_l("Mails before that share is looked at"), [_NEEDED, whole(least=1, most=1_000_000)])
+
+
+class SafetyForm(SectionForm):
+    """What stands between a click and a mail to everybody."""
+
+    hold_seconds = StringField(
+        _l("Seconds in which a launch can be taken back"),
+        [_NEEDED, whole(least=0, most=600)],
+        description=_l("Nothing is sent before they are over. 0 to 600."),
+    )
+    confirm_from = StringField(
+        _l("From how many people the number has to be typed"),
+        [_NEEDED, whole(least=1, most=MOST_PEOPLE)],
+        description=_l("To launch to that many or more. 1 is always."),
+    )
+    approve_from = StringField(
+        _l("From how many people a second person has to approve"),
+        [_NEEDED, whole(least=0, most=MOST_PEOPLE)],
+        description=_l("Somebody else who may launch, never the one who asks for it. 0 is never."),
+    )
+
+
+class RetentionForm(SectionForm):
+    """What is deleted when."""
+
+    keep_failures_days = StringField(
+        _l("Failed tasks, days"),
+        [_NEEDED, whole(least=1, most=MOST_DAYS)],
+        description=_l("Those that somebody has dealt with; the others stay for 90 days at least."),
+    )
+    keep_mails_days = StringField(
+        _l("Single mails, days"),
+        [_NEEDED, whole(least=1, most=MOST_DAYS)],
+        description=_l("To whom a verification, reset or test mail went, never its content."),
+    )
+    keep_imports_days = StringField(
+        _l("Imports, days"),
+        [_NEEDED, whole(least=1, most=MOST_DAYS)],
+        description=_l("With the rows that were refused, which hold addresses. The people stay."),
+    )
+    keep_audit_days = StringField(
+        _l("Activity log, days"),
+        [_NEEDED, whole(least=1, most=MOST_DAYS)],
+        description=_l("Who did what and when. Some laws ask for years."),
+    )
+
+
+class PublicForm(SectionForm):
+    """What people see who are not logged in."""
+
+    signups_open = BooleanField(
+        _l("Anybody may sign up"),
+        description=_l("Without it the sign-up page says that it is closed. People who are here stay, and can log in."),
+    )
+
+
+FORMS: Final[dict[str, type[SectionForm]]] = {
+    "general": GeneralForm,
+    "senders": SenderForm,
+    "rates": RatesForm,
+    "safety": SafetyForm,
+    "retention": RetentionForm,
+    "public": PublicForm,
+}
+
+
+def yes_or_no(value: bool) -> str:
+    """Return a flag in words."""
+    return str(_("Yes") if value else _("No"))
