@@ -39,6 +39,7 @@ ROUTES: dict[str, str] = {
     "delivery.cancel_rest": WORK,
     "delivery.return_rows": WORK,
     "delivery.launch_due": WORK,
+    "delivery.repeat_due": WORK,
     "delivery.reconcile": WORK,
     "mail.sweep_outbox": WORK,
     "audience.check_import": WORK,

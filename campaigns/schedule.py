@@ -43,6 +43,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         # People who launch "at ten" expect ten, give or take a breath.
         "delivery.launch_due": _every("delivery.launch_due", seconds=10),
+        # The same breath for campaigns that are repeated.
+        "delivery.repeat_due": _every("delivery.repeat_due", seconds=10),
         # What a lost worker or a flushed broker left open is found within two of these.
         "delivery.reconcile": _every("delivery.reconcile", seconds=settings.reconcile_seconds),
         # Someone waits for that verification mail.

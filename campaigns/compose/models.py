@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, String, Text
+from sqlalchemy import ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from campaigns.clock import utcnow
@@ -47,6 +47,7 @@ class Campaign(db.Model):  # type: ignore[name-defined,misc]
     body: Mapped[str] = mapped_column(Text, default="")  # Markdown with merge fields
     version: Mapped[int] = mapped_column(Integer, default=1)  # counts saves; a save with an older number is refused
     archived_at: Mapped[datetime | None]
+    is_repeated: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # copies go out by a rule
     tested_version: Mapped[int | None] = mapped_column(Integer)
     created_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -59,6 +59,11 @@ def get_campaign(campaign_id: int) -> Campaign:
     return campaign
 
 
+def get_campaigns(campaign_ids: Sequence[int]) -> Sequence[Campaign]:
+    """Return those of these campaigns that there are."""
+    return db.session.scalars(select(Campaign).where(Campaign.id.in_(campaign_ids))).all()
+
+
 def list_campaigns(tab: str, *, search: str = "", before: int | None = None, after: int | None = None) -> CampaignPage:
     """Return up to PAGE_SIZE campaigns of a tab; `before` and `after` are ids to page from."""
     query = select(Campaign).where(_in_tab(tab))

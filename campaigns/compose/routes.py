@@ -14,6 +14,7 @@ from campaigns.compose import composer_routes, queries, services, test_send_rout
 from campaigns.compose.blueprint import bp, go_to
 from campaigns.compose.checks import Level, is_blocked
 from campaigns.compose.mails import sender_of
+from campaigns.compose.standings import standings_of
 from campaigns.compose.wording import describe_finding
 from campaigns.errors import Conflict
 from campaigns.security import Right, can, requires
@@ -33,7 +34,14 @@ def list_campaigns() -> str:
         before=request.args.get("before", type=int),
         after=request.args.get("after", type=int),
     )
-    return render_template("compose/list.html", page=page, tab=tab, search=search, counts=queries.count_campaigns())
+    return render_template(
+        "compose/list.html",
+        page=page,
+        tab=tab,
+        search=search,
+        counts=queries.count_campaigns(),
+        standings=standings_of(page.campaigns),
+    )
 
 
 @bp.post("/campaigns/new")
@@ -51,7 +59,8 @@ def show_campaign(campaign_id: int) -> str | Response:
     campaign = queries.get_campaign(campaign_id)
     if campaign.is_editable and can(Right.WRITE):
         return go_to("compose.edit_campaign", campaign_id)
-    return render_template("compose/show.html", campaign=campaign, sender=sender_of(campaign))
+    standing = standings_of([campaign])[campaign_id]
+    return render_template("compose/show.html", campaign=campaign, sender=sender_of(campaign), standing=standing)
 
 
 @bp.post("/campaigns/<int:campaign_id>/duplicate")

@@ -62,6 +62,14 @@ def create_campaign(*, created_by_id: int | None, draft: Draft | None = None) ->
     return campaign.id
 
 
+def add_copy(campaign: Campaign, *, created_by_id: int | None) -> Campaign:
+    """Add a draft with the same content, with its id, as one step of a transaction. Commits nothing."""
+    copy = Campaign(created_by_id=created_by_id, **asdict(_draft_of(campaign)))
+    db.session.add(copy)
+    db.session.flush()
+    return copy
+
+
 def save_draft(campaign_id: int, draft: Draft, *, version: int) -> int:
     """Save a draft that was read at `version`; return its new version. Commits.
 
@@ -88,10 +96,13 @@ def duplicate_campaign(campaign_id: int, *, created_by_id: int | None) -> int:
 
 
 def delete_draft(campaign_id: int) -> None:
-    """Delete a draft for good. Commits. Raises NotFound, and Conflict when it is no draft any more."""
-    get_campaign(campaign_id)
-    deleted = _run(delete(Campaign).where(Campaign.id == campaign_id, Campaign.state == CampaignState.DRAFT))
+    """Delete a draft for good. Commits. Raises NotFound, and Conflict when it is no draft any more or is repeated."""
+    is_repeated = get_campaign(campaign_id).is_repeated
+    of_use = Campaign.state == CampaignState.DRAFT, Campaign.is_repeated.is_(False)
+    deleted = _run(delete(Campaign).where(Campaign.id == campaign_id, *of_use))
     db.session.commit()
+    if not deleted and is_repeated:
+        raise Conflict(_("Copies of this campaign go out by a rule. End the repetition first."))
     if not deleted:
         raise Conflict(_("Only drafts can be deleted. This campaign has been launched."))
 

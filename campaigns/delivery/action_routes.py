@@ -23,6 +23,7 @@ from campaigns.delivery.forms import LaunchForm, has_changed
 from campaigns.delivery.launch import launch_late
 from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.models import Delivery, DeliveryState
+from campaigns.delivery.repeating import leave_out_what_is_past
 from campaigns.delivery.states import ENDED
 from campaigns.delivery.tasks import end_hold, publish_round, return_rows
 from campaigns.errors import NotFound
@@ -159,6 +160,7 @@ def confirm_database() -> Any:
     if not copy_guard.is_held():
         flash(_("Nothing is held, so there was nothing to confirm."), "info")
         return redirect(url_for("reports.dashboard"), code=303)
+    leave_out_what_is_past()
     paused = copy_guard.confirm()
     words = ngettext("%(num)s campaign was paused.", "%(num)s campaigns were paused.", paused) if paused else ""
     flash(f"{_('This database sends from now on.')} {words}".strip(), "ok")

@@ -29,7 +29,7 @@ from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.config import current_settings
 from campaigns.delivery import states
-from campaigns.delivery.models import DatabaseHome
+from campaigns.delivery.models import DatabaseHome, Recurrence, RecurrenceState
 from campaigns.extensions import db
 
 # More than what a database may lose in a crash when commits are not written through, and than clocks differ.
@@ -125,7 +125,10 @@ def _home() -> DatabaseHome | None:
 
 
 def _anything_in_flight() -> bool:
-    return db.session.scalar(select(Campaign.id).where(_in_flight()).limit(1)) is not None
+    repeated = select(Recurrence.id).where(Recurrence.state == RecurrenceState.ACTIVE)
+    return any(
+        db.session.scalar(query.limit(1)) is not None for query in (select(Campaign.id).where(_in_flight()), repeated)
+    )
 
 
 def _in_flight() -> ColumnElement[bool]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, Integer, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from campaigns.clock import utcnow
 from campaigns.database import BigId
 from campaigns.extensions import db
 
@@ -119,3 +120,52 @@ class DatabaseHome(db.Model):  # type: ignore[name-defined,misc]
     id: Mapped[int] = mapped_column(primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(80))
     generation: Mapped[int] = mapped_column(BigId)  # grows with every sweep; the instance folder remembers it too
+
+
+class RecurrenceState(StrEnum):
+    """Where a repetition stands."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+class Recurrence(db.Model):  # type: ignore[name-defined,misc]
+    """A campaign of which a copy goes out by a rule, as clocks in its zone show it, once on each of its days."""
+
+    __tablename__ = "recurrence"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"), unique=True)
+    state: Mapped[str] = mapped_column(String(10), default=RecurrenceState.ACTIVE)
+    rule: Mapped[str] = mapped_column(String(60))  # five fields, see campaigns/crontab.py
+    zone: Mapped[str] = mapped_column(String(64))
+    until: Mapped[date | None]  # the last day, in its zone
+    times_left: Mapped[int | None] = mapped_column(Integer)
+    next_at: Mapped[datetime | None]  # None once it has ended
+    started_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class OccurrenceState(StrEnum):
+    """What became of one day of a repetition."""
+
+    COPIED = "copied"  # its campaign is there and waits to be launched, in a moment
+    LAUNCHED = "launched"
+    SKIPPED = "skipped"  # by a person
+    MISSED = "missed"  # too late to be sent unasked
+    FAILED = "failed"  # its content cannot be sent
+
+
+class Occurrence(db.Model):  # type: ignore[name-defined,misc]
+    """One day of a repetition. Its key keeps anything from being sent twice for one date."""
+
+    __tablename__ = "occurrence"
+    __table_args__ = (Index("ix_occurrence_campaign_id", "campaign_id"),)
+
+    recurrence_id: Mapped[int] = mapped_column(BigId, ForeignKey("recurrence.id", ondelete="CASCADE"), primary_key=True)
+    local_date: Mapped[date] = mapped_column(primary_key=True)
+    planned_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(10))
+    campaign_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="SET NULL"))
+    reason: Mapped[str] = mapped_column(String(300), default="")

@@ -10,7 +10,7 @@ been suppressed since is skipped when it is their turn, as always.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -51,6 +51,18 @@ def count_people(campaign_id: int, rest: Rest) -> int:
     if rest is Rest.CANCELLED:
         return db.session.scalar(select(func.sum(Batch.cancelled)).where(Batch.campaign_id == campaign_id)) or 0
     return db.session.scalar(_rows(campaign_id, rest).with_only_columns(func.count())) or 0
+
+
+def count_undecided_of(campaign_ids: Sequence[int]) -> dict[int, int]:
+    """Return of many campaigns how many uncertain mails nobody has decided on; those without any are left out."""
+    within = Delivery.position.between(Batch.first_position, Batch.last_position)
+    query = (
+        select(Batch.campaign_id, func.count())
+        .join(Delivery, and_(Delivery.campaign_id == Batch.campaign_id, within))
+        .where(Batch.campaign_id.in_(campaign_ids), _has(Rest.UNCERTAIN), _are(Rest.UNCERTAIN))
+        .group_by(Batch.campaign_id)
+    )
+    return {row[0]: row[1] for row in db.session.execute(query)} if campaign_ids else {}
 
 
 def undecided_people(campaign_id: int, *, limit: int) -> list[Delivery]:

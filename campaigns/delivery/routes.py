@@ -21,7 +21,7 @@ from campaigns.compose.wording import describe_finding
 from campaigns.config import current_settings
 
 # Imported so that its pages hang on the blueprint too.
-from campaigns.delivery import action_routes, states
+from campaigns.delivery import action_routes, repeat_routes, states
 from campaigns.delivery.actions import launched_words
 from campaigns.delivery.audience_count import count_audience
 from campaigns.delivery.blueprint import bp, to_progress
@@ -39,7 +39,7 @@ from campaigns.presentation import format_number
 from campaigns.security import Right, requires
 from campaigns.site import current_site, default_sender, format_sender
 
-__all__ = ["action_routes", "bp"]
+__all__ = ["action_routes", "bp", "repeat_routes"]
 
 
 @bp.get("/campaigns/<int:campaign_id>/launch")

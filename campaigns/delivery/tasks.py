@@ -10,7 +10,8 @@ from typing import Any
 from celery import Task, chord, group, shared_task
 
 from campaigns.celery import BULK, enqueue, lane_length
-from campaigns.delivery import copy_guard, freeze, reconcile, reopening, rounds, schedule, sending, states
+from campaigns.config import current_settings
+from campaigns.delivery import copy_guard, freeze, reconcile, reopening, repeating, rounds, schedule, sending, states
 
 
 @shared_task(bind=True, name="delivery.end_hold", max_retries=None, soft_time_limit=30, time_limit=60)
@@ -90,6 +91,18 @@ def launch_due() -> None:
     for campaign_id in schedule.due_campaigns():
         if states.begin_preparing(campaign_id):
             enqueue(freeze_campaign, campaign_id)
+
+
+@shared_task(name="delivery.repeat_due", soft_time_limit=60, time_limit=90)
+def repeat_due() -> None:
+    """Copy campaigns that are repeated and whose day has come, and launch the copies; of two ticks, one does each."""
+    if copy_guard.is_held():
+        return
+    for recurrence_id in repeating.due_recurrences():
+        repeating.copy_due(recurrence_id)
+    for recurrence_id, day in repeating.copies_to_launch():
+        if campaign_id := repeating.launch_copy(recurrence_id, day):
+            enqueue(end_hold, campaign_id, countdown=current_settings().hold_seconds)
 
 
 @shared_task(name="delivery.reconcile", soft_time_limit=240, time_limit=300)

@@ -31,6 +31,7 @@ def task_words(name: str) -> str:
         "delivery.freeze_campaign": _("Prepare the recipients"),
         "delivery.publish_round": _("Start a round of batches"),
         "delivery.launch_due": _("Launch scheduled campaigns"),
+        "delivery.repeat_due": _("Start campaigns that are repeated"),
         "delivery.reconcile": _("Look for work left behind"),
         "delivery.cancel_rest": _("Mark the rest of a cancelled campaign"),
         "delivery.return_rows": _("Put people of an ended campaign back in line"),

@@ -20,14 +20,23 @@ from campaigns.extensions import db
 from campaigns.page_frame import url_if
 
 # Imported so that its pages hang on the blueprint too.
-from campaigns.reports import dashboard_queries, person_routes, queries, report_queries, report_routes
+from campaigns.reports import (
+    dashboard_queries,
+    ledger_checks,
+    person_routes,
+    queries,
+    repeat_attention,
+    report_queries,
+    report_routes,
+    standings,
+)
 from campaigns.reports.attention import things_to_attend
 from campaigns.reports.blueprint import bp, shown_reply
 from campaigns.reports.progress import Phase
 from campaigns.reports.reasons import code_of, describe_pause, describe_reason
 from campaigns.security import Right, can, requires, signed_in
 
-__all__ = ["bp", "person_routes", "report_routes"]
+__all__ = ["bp", "ledger_checks", "person_routes", "repeat_attention", "report_routes", "standings"]
 
 
 @bp.get("/")

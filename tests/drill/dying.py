@@ -48,3 +48,5 @@ def after_totals(**_: Any) -> None:
 def before_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
     if statement.startswith("INSERT INTO batch"):
         die_once("half way through the freeze")
+    if statement.startswith("UPDATE occurrence"):
+        die_once("between the copy and its launch")

@@ -15,16 +15,20 @@ from campaigns.audience.fields import remember_fields
 from campaigns.audience.imports import add_import, check_import, report_import, save_import
 from campaigns.audience.models import ImportState, Suppression, UserImport
 from campaigns.audience.unsubscribe_links import unsubscribe_token
+from campaigns.audience.user_counts import count_users
 from campaigns.celery import LANES
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.config import current_settings
 from campaigns.delivery import freeze, launch, states
-from campaigns.delivery.models import RateSample
+from campaigns.delivery.models import Occurrence, RateSample
+from campaigns.delivery.repeat_services import Repetition, find_recurrence, repeat_campaign
+from campaigns.delivery.repeating import Limits
 from campaigns.extensions import db
 from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.heartbeats import Activity, Kind, record_heartbeat
 from campaigns.ops.inbox import InboxWriter, inbox_path, inbox_row, newest_id
+from campaigns.periodic_jobs import Outcome, due_jobs, note_run, run_if_due
 from campaigns.site import Site
 from tests.people import make_user, make_users
 from tests.reports.ledgers import LATER, LOST, NO_USER, SKIPPED, settle_batch
@@ -51,10 +55,32 @@ def prepare(folder: Path) -> dict[str, Any]:
         "suppressed": _id_of("person3@example.com"),
     }
     found |= _drafts() | _launched() | _running() | _ended()
+    found["repeated"] = _repeated(found["failed"])
     _jobs()
     found["mail"] = _inbox(folder)
     found |= _imports(folder, owner.id)
     return found | _links(found)
+
+
+def _repeated(sent: int) -> int:
+    """A campaign that is repeated: one date was sent, one left out, one missed."""
+    campaign = Campaign(subject="주간 소식", body=BODY, sender_name="새벽 우편")
+    db.session.add(campaign)
+    db.session.commit()
+    wanted = Repetition(rule="0 10 * * 1,4", zone="Asia/Seoul", limits=Limits(times_left=12))
+    repeat_campaign(campaign.id, wanted, by=None)
+    recurrence = find_recurrence(campaign.id)
+    assert recurrence
+    for days_ago, state in ((4, "launched"), (7, "skipped"), (3, "missed")):
+        at = utcnow() - timedelta(days=days_ago)
+        db.session.add(
+            Occurrence(
+                recurrence_id=recurrence.id, local_date=at.date(), planned_at=at, state=state,
+                campaign_id=sent if state == "launched" else None,
+            )
+        )  # fmt: skip
+    db.session.commit()
+    return campaign.id
 
 
 def _site() -> Site:
@@ -137,6 +163,10 @@ def _jobs() -> None:
     record_heartbeat("machine:101:" + ",".join(LANES), kind=Kind.WORKER, lanes=",".join(LANES), activity=Activity(1, 9))
     record_heartbeat("machine:102:beat", kind=Kind.BEAT)
     record_heartbeat("tick", kind=Kind.TICK)
+    due_jobs()
+    run_if_due("audience.count_users", count_users)
+    note_run("delivery.launch_due", started_at=utcnow(), outcome=Outcome.OK)
+    note_run("mail.sweep_outbox", started_at=utcnow(), outcome=Outcome.FAILED, error="OperationalError: disk full")
     trace = 'Traceback (most recent call last):\n  File "tasks.py", line 1, in send_batch\nOSError: disk full\n'
     record_failure(Failure("t1", "delivery.send_batch", args=[7, 3], reason="OSError: disk full", traceback=trace))
 

@@ -53,6 +53,8 @@ PAGES = {
     "check, blocked": ("owner", "/campaigns/{empty}/check"),
     "test": ("owner", "/campaigns/{draft}/test"),
     "launch": ("owner", "/campaigns/{draft}/launch"),
+    "repeat": ("owner", "/campaigns/{draft}/repeat"),
+    "repeat, underway": ("owner", "/campaigns/{repeated}/repeat"),
     "launch, blocked": ("owner", "/campaigns/{broken}/launch"),
     "launched content": ("owner", "/campaigns/{sent}"),
     "progress, scheduled": ("owner", "/campaigns/{scheduled}/progress"),

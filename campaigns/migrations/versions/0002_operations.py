@@ -109,5 +109,51 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("campaign_id", name=op.f("pk_ledger_difference")),
     )
+    op.create_table(
+        "recurrence",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("campaign_id", BigId, nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("rule", sa.String(length=60), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("until", sa.Date(), nullable=True),
+        sa.Column("times_left", sa.Integer(), nullable=True),
+        sa.Column("next_at", UtcDateTime(), nullable=True),
+        sa.Column("started_by_id", BigId, nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["campaign.id"], name=op.f("fk_recurrence_campaign_id_campaign"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["started_by_id"], ["users.id"], name=op.f("fk_recurrence_started_by_id_users"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recurrence")),
+        sa.UniqueConstraint("campaign_id", name=op.f("uq_recurrence_campaign_id")),
+    )
+    op.create_table(
+        "occurrence",
+        sa.Column("recurrence_id", BigId, nullable=False),
+        sa.Column("local_date", sa.Date(), nullable=False),
+        sa.Column("planned_at", UtcDateTime(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("campaign_id", BigId, nullable=True),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["campaign.id"], name=op.f("fk_occurrence_campaign_id_campaign"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["recurrence_id"],
+            ["recurrence.id"],
+            name=op.f("fk_occurrence_recurrence_id_recurrence"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("recurrence_id", "local_date", name=op.f("pk_occurrence")),
+    )
+    with op.batch_alter_table("occurrence", schema=None) as batch_op:
+        batch_op.create_index("ix_occurrence_campaign_id", ["campaign_id"], unique=False)
+
+    with op.batch_alter_table("campaign", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("is_repeated", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
+
     with op.batch_alter_table("site", schema=None) as batch_op:
         batch_op.add_column(sa.Column("reply_to", sa.String(length=254), server_default="", nullable=False))
