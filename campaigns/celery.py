@@ -104,6 +104,8 @@ def make_celery(app: Flask, settings: Settings) -> Celery[Any]:
     class FlaskTask(Task):  # type: ignore[type-arg]
         """Runs in an application context of its own, with its ids in every log line."""
 
+        Request = "campaigns.watched_worker:WatchedRequest"
+
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             with app.app_context(), task_ids(self.name, self.request.id, args):
                 refresh_settings()
@@ -136,6 +138,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_track_started": False,
         "worker_send_task_events": bool(settings.flower_url),  # nobody else listens
         "worker_prefetch_multiplier": 1,
+        "worker_consumer": "campaigns.watched_worker:WatchedConsumer",
         # True loses running tasks when their results are on the same Redis that restarted.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # True skips a chord's part without counting it, and the chord hangs.

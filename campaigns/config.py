@@ -82,6 +82,9 @@ class Settings:
     metrics_host: str  # METRICS_HOST: address that METRICS_PORT listens on; 127.0.0.1
     log_level: str  # LOG_LEVEL: debug, info, warning or error; info
     log_format: Literal["json", "text"]  # LOG_FORMAT: json or text; json
+    failure_notice_after: int  # FAILURE_NOTICE_AFTER: failed tasks in an hour that are told by mail; 10, 0 = never
+    sentry_dsn: str  # SENTRY_DSN (or SENTRY_DSN_FILE): where errors are sent; empty = nowhere
+    sentry_environment: str  # SENTRY_ENVIRONMENT: what Sentry calls this installation; production
     testing: bool  # TESTING: only the tests set it
     given: frozenset[str]  # the fields that the environment says, which the browser cannot change
 

@@ -45,6 +45,7 @@ def read_groups(read: Reader) -> dict[str, Any]:
         **_read_mail(read),
         **_read_delivery(read, instance_dir),
         **_read_metrics(read),
+        **_read_failures(read),
     }
     _check_together(read, values)
     values["given"] = _given(read)
@@ -187,6 +188,14 @@ def _read_metrics(read: Reader) -> dict[str, Any]:
     if values["metrics_port"] and not values["metrics_token"] and values["metrics_host"] not in LOOPBACK_HOSTS:
         read.problem("METRICS_TOKEN: expected a token, since METRICS_HOST lets other machines ask")
     return values
+
+
+def _read_failures(read: Reader) -> dict[str, Any]:
+    return {
+        "failure_notice_after": read.whole("FAILURE_NOTICE_AFTER", default=10, least=0, most=1_000_000),
+        "sentry_dsn": read.sentry_dsn("SENTRY_DSN"),
+        "sentry_environment": read.text("SENTRY_ENVIRONMENT", default="production"),
+    }
 
 
 def _check_together(read: Reader, values: dict[str, Any]) -> None:

@@ -153,6 +153,16 @@ class Reader:
             self.problem(f"{name}: expected an address like news@example.com or Name <news@example.com>, got {value!r}")
         return value
 
+    def sentry_dsn(self, name: str) -> str:
+        """Read where errors are sent, from NAME or NAME_FILE: `https://key@host/project`; empty when not given."""
+        value = self.secret(name)
+        parts = urlsplit(value)
+        is_whole = parts.username and parts.hostname and parts.path.rpartition("/")[2].isdigit()
+        if value and (parts.scheme not in ("http", "https") or not is_whole):
+            self.problem(f"{name}: expected an address like https://key@errors.example.com/1")
+            return ""
+        return value
+
     def existing_file(self, name: str) -> Path | None:
         """Read the path of a file that must exist; None when not given."""
         value = self._environ.get(name, "").strip()

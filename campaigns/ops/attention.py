@@ -73,7 +73,7 @@ def failed_tasks() -> Iterable[Attention]:
                 number=format_number(failed),
             ),
             detail=_("See why, and run it again or set it aside."),
-            url=url_for("ops.jobs"),
+            url=url_for("ops.jobs", _anchor="failed"),
             right=Right.SEE_JOBS,
         )
 

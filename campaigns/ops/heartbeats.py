@@ -6,9 +6,10 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
+from typing import Any
 
 from flask import Flask
 from sqlalchemy import delete, select, update
@@ -21,6 +22,7 @@ from campaigns.ops.models import Heartbeat
 INTERVAL_SECONDS = 10.0
 SILENT_AFTER = timedelta(seconds=35)  # three missed, and a little for a busy machine
 FORGOTTEN_AFTER = timedelta(minutes=10)
+MOST_RUNNING = 50
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +36,27 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class RunningTask:
+    """One task in a worker's hands; its arguments are ids, `since` is in seconds since 1970."""
+
+    task_id: str
+    name: str
+    args: tuple[Any, ...]
+    since: float
+
+    @property
+    def started_at(self) -> datetime:
+        """Return since when it runs."""
+        return datetime.fromtimestamp(self.since, UTC)
+
+
+@dataclass(frozen=True)
 class Activity:
-    """What a worker process is doing: tasks running now, and tasks taken since it started."""
+    """What a worker process is doing: tasks running now, the oldest first, and tasks taken since it started."""
 
     active: int = 0
     processed: int = 0
+    running: tuple[RunningTask, ...] = ()
 
 
 @dataclass
@@ -49,6 +67,7 @@ class Pulse:
     kind: str
     lanes: str
     activity: Callable[[], Activity] = Activity
+    look_around: Callable[[], None] | None = None  # what else to do at every beat
     started_at: datetime = field(default_factory=utcnow)
     _stopped: Event = field(default_factory=Event)
     _thread: Thread | None = None
@@ -71,8 +90,13 @@ class Pulse:
         self._in_context(lambda: forget(self.name))
 
     def _beat(self) -> None:
+        beaten_at = utcnow()
         while not self._stopped.is_set():
             self._in_context(self._write)
+            # After a machine's sleep everybody looks silent, until each has beaten once.
+            if self.look_around and utcnow() - beaten_at < SILENT_AFTER:
+                self._in_context(self.look_around)
+            beaten_at = utcnow()
             self._stopped.wait(INTERVAL_SECONDS)
 
     def _write(self) -> None:
@@ -92,7 +116,8 @@ def record_heartbeat(
 ) -> None:
     """Write that a process was seen now; commits. Any number of times is harmless."""
     doing = activity or Activity()
-    seen = {"seen_at": utcnow(), "active": doing.active, "processed": doing.processed}
+    running = {"tasks": [asdict(task) for task in doing.running[:MOST_RUNNING]]}
+    seen = {"seen_at": utcnow(), "active": doing.active, "processed": doing.processed, "running": running}
     changed = db.session.execute(update(Heartbeat).where(Heartbeat.name == name).values(seen))
     if not changed.rowcount:  # type: ignore[attr-defined]
         db.session.add(Heartbeat(name=name, kind=kind, lanes=lanes, started_at=started_at or utcnow(), **seen))
@@ -118,6 +143,12 @@ def forget_lost_processes() -> None:
 def all_heartbeats() -> list[Heartbeat]:
     """Return every process that has been seen lately, workers by lane first."""
     return list(db.session.execute(select(Heartbeat).order_by(Heartbeat.lanes, Heartbeat.name)).scalars())
+
+
+def running_tasks(heartbeat: Heartbeat) -> list[RunningTask]:
+    """Return what a worker process ran when it was last seen, the oldest first."""
+    tasks = (heartbeat.running or {}).get("tasks", [])
+    return [RunningTask(each["task_id"], each["name"], tuple(each["args"]), each["since"]) for each in tasks]
 
 
 def is_fresh(heartbeat: Heartbeat) -> bool:

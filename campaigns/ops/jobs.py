@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from campaigns.celery import BULK, LANES, NOW, WORK
 from campaigns.clock import utcnow
-from campaigns.ops.failed_tasks import count_open_failures, failures_of_last_day, open_failures
+from campaigns.ops.failed_tasks import FailureGroup, count_open_failures, failures_of_last_day, open_groups
 from campaigns.ops.heartbeats import Kind, all_heartbeats, is_fresh
-from campaigns.ops.models import FailedTask, Heartbeat
+from campaigns.ops.models import Heartbeat
 from campaigns.ops.queues import BrokerAway, QueueState, read_queues
 
 # From how long a wait on a lane is slow. Someone waits for a single mail; a campaign's batches wait for their turn.
@@ -43,7 +43,7 @@ class JobsView:
     slow_lanes: Sequence[str]
     beat_seen_at: datetime | None
     tick_at: datetime | None
-    failed: Sequence[FailedTask]
+    failed: Sequence[FailureGroup]
     failed_open: int
     failed_last_day: int
 
@@ -100,7 +100,7 @@ def read_jobs() -> JobsView:
         slow_lanes=slow,
         beat_seen_at=max((each.seen_at for each in beats), default=None),
         tick_at=tick_at,
-        failed=open_failures(),
+        failed=open_groups(),
         failed_open=count_open_failures(),
         failed_last_day=failures_of_last_day(),
     )

@@ -5,38 +5,31 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flask import Response, abort, current_app, flash, jsonify, redirect, render_template, request, url_for
+from flask import Response, abort, current_app, jsonify, render_template, request
 from flask_babel import gettext as _
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 import campaigns.ops.attention  # what the dashboard says of workers and tasks
 import campaigns.ops.tasks  # noqa: F401 - registers the tasks
-from campaigns.celery import LANES, enqueue
-from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.errors import Forbidden, NotFound
 
-# Imported so that its pages hang on the blueprint too.
-from campaigns.ops import schedule_routes
+# Imported so that their pages hang on the blueprint too.
+from campaigns.ops import failure_routes, schedule_routes
 from campaigns.ops.blueprint import bp
-from campaigns.ops.failed_tasks import RUN_AGAIN, SET_ASIDE, find_failure, reopen_failure, settle_failure
 from campaigns.ops.flower_log_in import flower_authorization
 from campaigns.ops.health import OK, check_everything
-from campaigns.ops.heartbeats import is_fresh
 from campaigns.ops.inbox import inbox_path, parse_mail, part_text, read_mail, read_page
+from campaigns.ops.job_words import job_words
 from campaigns.ops.jobs import read_jobs
-from campaigns.ops.models import FailedTask
 from campaigns.ops.queues import check_command
-from campaigns.ops.schedule_services import start_job
-from campaigns.ops.scheduled import is_clock_job
-from campaigns.ops.wording import lane_words, task_words
 from campaigns.remote_address import is_from_this_machine
 from campaigns.security import Right, can, csp, public, requires, status_only
 
-MOST_SHOWN_SOURCE = 200_000  # characters; the whole source can be downloaded
+__all__ = ["bp", "failure_routes", "schedule_routes"]
 
-__all__ = ["bp", "schedule_routes"]
+MOST_SHOWN_SOURCE = 200_000  # characters; the whole source can be downloaded
 
 
 @bp.get("/healthz")
@@ -60,7 +53,7 @@ def readyz() -> tuple[AnyResponse, int]:
 def jobs() -> str:
     """Show what runs, what waits and what failed; the polled part alone for htmx."""
     template = "ops/jobs_live.html" if request.headers.get("HX-Request") else "ops/jobs.html"
-    return render_template(template, jobs=read_jobs(), command=check_command(current_settings()), **_words())
+    return render_template(template, jobs=read_jobs(), command=check_command(current_settings()), **job_words())
 
 
 @bp.get("/auth/flower")
@@ -71,38 +64,6 @@ def admit_to_flower() -> AnyResponse:
     settings = current_settings()
     passed_on = {"X-Flower-Authorization": flower_authorization(settings)} if settings.flower_url else {}
     return Response(status=204, headers=passed_on)
-
-
-@bp.post("/jobs/failed/<int:failed_id>/run-again")
-@requires(Right.MANAGE_JOBS)
-def run_again(failed_id: int) -> AnyResponse:
-    """Put a failed task back into its queue; all our tasks may be repeated without sending anything twice."""
-    failed = _failure(failed_id)
-    task = current_app.extensions["celery"].tasks.get(failed.name)
-    if task is None:
-        flash(_("This version has no such task any more. Set it aside."), "bad")
-    elif not settle_failure(failed_id, how=RUN_AGAIN):
-        flash(_("Somebody has already dealt with this task."), "info")
-    elif is_clock_job(failed.name) and not start_job(failed.name):
-        flash(_("This job is running already: %(job)s.", job=task_words(failed.name)), "info")
-    elif enqueue(task, *failed.arguments.get("args", []), **_keywords(failed)):
-        flash(_("The task was started again."), "ok")
-    else:
-        reopen_failure(failed_id)
-        flash(_("The queue does not answer, so nothing was started. Try again when it is back."), "bad")
-    return redirect(url_for("ops.jobs"), code=303)
-
-
-@bp.post("/jobs/failed/<int:failed_id>/set-aside")
-@requires(Right.MANAGE_JOBS)
-def set_aside(failed_id: int) -> AnyResponse:
-    """Take a failed task off the page without running it."""
-    _failure(failed_id)
-    if settle_failure(failed_id, how=SET_ASIDE):
-        flash(_("The failed task was set aside."), "ok")
-    else:
-        flash(_("Somebody has already dealt with this task."), "info")
-    return redirect(url_for("ops.jobs"), code=303)
 
 
 @bp.get("/inbox")
@@ -159,29 +120,6 @@ def inbox_raw(mail_id: int) -> Response:
     answer = Response(raw, content_type="text/plain; charset=utf-8")
     answer.headers["Content-Disposition"] = f'inline; filename="mail-{mail.id}.eml.txt"'
     return answer
-
-
-def _words() -> dict[str, Any]:
-    return {
-        "lanes": LANES,
-        "lane_words": lane_words,
-        "words_of": lambda lanes: ", ".join(lane_words(lane) for lane in lanes),
-        "task_words": task_words,
-        "is_fresh": is_fresh,
-        "now": utcnow,
-    }
-
-
-def _failure(failed_id: int) -> FailedTask:
-    failed = find_failure(failed_id)
-    if failed is None:
-        raise NotFound(_("There is no such failed task."))
-    return failed
-
-
-def _keywords(failed: FailedTask) -> dict[str, Any]:
-    keywords = failed.arguments.get("kwargs") or {}
-    return {"kwargs": keywords} if keywords else {}
 
 
 def _trial_settings() -> Any:

@@ -1,4 +1,4 @@
-"""What Celery tells us: processes that start and end, messages on their way, tasks that fail.
+"""What Celery tells us: processes that start and end, messages on their way, tasks that run.
 
 The receivers belong to the module, not to an application: a signal carries the Celery application, which knows its
 Flask application.
@@ -6,6 +6,7 @@ Flask application.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
 import signal
@@ -18,11 +19,8 @@ from celery import Celery, current_app
 from celery.signals import (
     beat_init,
     before_task_publish,
-    task_failure,
-    task_internal_error,
     task_postrun,
     task_prerun,
-    task_unknown,
     worker_process_init,
     worker_ready,
     worker_shutdown,
@@ -31,10 +29,12 @@ from celery.worker import state as worker_state
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
+import campaigns.ops.failure_signals  # noqa: F401 - connects what tells of failed tasks
 from campaigns.clock import utcnow
 from campaigns.extensions import db
-from campaigns.ops.failed_tasks import Failure, record_failure
-from campaigns.ops.heartbeats import Activity, Kind, Pulse
+from campaigns.masking import mask
+from campaigns.ops.heartbeats import Activity, Kind, Pulse, RunningTask
+from campaigns.ops.lost_processes import note_lost_processes
 from campaigns.periodic_jobs import Outcome, describe_error, note_run
 
 PUBLISHED_AT = "published_at"
@@ -67,6 +67,8 @@ def _worker_ends(**_: Any) -> None:
 @beat_init.connect
 def _beat_begins(sender: Any, **_: Any) -> None:
     _begin_pulse(sender.app, Kind.BEAT, "")
+    # Beat has no signal for its end; it leaves by an exception, which lets the process tidy up.
+    atexit.register(_worker_ends)
 
 
 @worker_process_init.connect
@@ -77,22 +79,6 @@ def _pool_process_begins(**_: Any) -> None:
     if app is not None:
         with app.app_context():
             db.engine.dispose(close=False)
-
-
-@task_failure.connect
-@task_internal_error.connect
-def _task_failed(sender: Any, task_id: str, args: Any = None, kwargs: Any = None, einfo: Any = None, **_: Any) -> None:
-    tries = (getattr(sender.request, "retries", 0) or 0) + 1
-    failure = Failure(
-        task_id=task_id,
-        name=sender.name,
-        args=list(args or ()),
-        kwargs=dict(kwargs or {}),
-        reason=_reason(einfo),
-        traceback=str(getattr(einfo, "traceback", "") or ""),
-        tries=tries,
-    )
-    _keep(sender.app, failure)
 
 
 @task_prerun.connect
@@ -115,11 +101,6 @@ def _tick_ends(sender: Any, task_id: str, state: str, retval: Any = None, **_: A
         logger.warning("the run of %s could not be noted: %s", sender.name, type(failure).__name__)
 
 
-@task_unknown.connect
-def _task_unknown(sender: Any, name: str, id: str, **_: Any) -> None:
-    _keep(sender.app, Failure(task_id=id, name=name, reason="No such task: this worker runs another version."))
-
-
 def _is_tick(task: Any) -> bool:
     return any(entry["task"] == task.name for entry in task.app.conf.beat_schedule.values())
 
@@ -128,32 +109,23 @@ def _begin_pulse(celery: Celery, kind: str, lanes: str) -> None:
     app = _flask_app(celery)
     if app is None:
         return
-    pulse = Pulse(app, kind, lanes, _activity)
+    # Beat's own death is for the workers to see; theirs too.
+    look_around = note_lost_processes if kind == Kind.WORKER else None
+    pulse = Pulse(app, kind, lanes, _activity, look_around)
     _pulses.append(pulse)
     pulse.start()
 
 
 def _activity() -> Activity:
     counts: dict[str, int] = worker_state.total_count
-    return Activity(active=len(worker_state.active_requests), processed=sum(counts.values()))
+    running = [_running(request) for request in list(worker_state.active_requests)]
+    in_order = tuple(sorted(running, key=lambda task: task.since))
+    return Activity(active=len(in_order), processed=sum(counts.values()), running=in_order)
 
 
-def _keep(celery: Celery, failure: Failure) -> None:
-    app = _flask_app(celery)
-    if app is None:
-        return
-    try:
-        with app.app_context():
-            record_failure(failure)
-    except (SQLAlchemyError, OSError):
-        logger.exception("the failure of %s could not be recorded", failure.name)
-
-
-def _reason(einfo: Any) -> str:
-    exception = getattr(einfo, "exception", None)
-    # Pools hand exceptions over wrapped, so that they can travel between processes.
-    exception = getattr(exception, "exc", exception)
-    return f"{type(exception).__name__}: {exception}" if exception is not None else "unknown"
+def _running(request: Any) -> RunningTask:
+    kept = [each for each in request.args or () if isinstance(each, int) or mask(str(each)) == str(each)]
+    return RunningTask(str(request.id), str(request.name), tuple(kept), float(request.time_start or time.time()))
 
 
 def _flask_app(celery: Celery) -> Flask | None:

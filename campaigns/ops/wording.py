@@ -46,6 +46,9 @@ def task_words(name: str) -> str:
         "audit.check": _("Check the activity log"),
         "ops.beat_tick": _("Note the timer's tick"),
         "ops.clean_up": _("Clean up"),
+        "worker": _("A worker process"),
+        "beat": _("The timer (beat)"),
+        "?": _("A message without a task"),
     }
     return str(words.get(name, name))
 

@@ -104,6 +104,7 @@ PAGES = {
     "settings, rates": ("owner", "/settings/rates"),
     "settings, mail servers": ("owner", "/settings/mail"),
     "settings, new mail server": ("owner", "/settings/mail/add"),
+    "failed task": ("owner", "/jobs/failed/1"),
     "users of a viewer": ("viewer", "/users"),
     "dashboard of a viewer": ("viewer", "/"),
     "campaigns of a viewer": ("viewer", "/campaigns"),

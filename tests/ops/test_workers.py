@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from campaigns.clock import freeze, utcnow
 from campaigns.extensions import db
 from campaigns.ops.failed_tasks import open_failures
-from campaigns.ops.heartbeats import Kind, all_heartbeats
+from campaigns.ops.heartbeats import Kind, all_heartbeats, record_heartbeat, running_tasks
 from campaigns.ops.models import FailedTask, Heartbeat
 from tests.parts import wait_until
 
@@ -55,6 +57,7 @@ def test_a_task_that_fails_is_kept_with_arguments_reason_and_traceback(
     assert failed.reason == "ValueError: number 7 is no good"
     assert "failing_tasks.py" in failed.traceback
     assert failed.tries == 1
+    assert failed.kind == "raised"
 
 
 def test_a_task_that_no_worker_knows_is_kept(app: Flask, start_process: Callable[..., Any]) -> None:
@@ -63,6 +66,112 @@ def test_a_task_that_no_worker_knows_is_kept(app: Flask, start_process: Callable
     (failed,) = wait_until(failures, seconds=30)
     assert failed.name == "tests.unknown"
     assert "No such task" in failed.reason
+    assert failed.kind == "unknown"
+
+
+def test_what_is_kept_of_a_failure_holds_no_address_token_or_password(
+    app: Flask, start_process: Callable[..., Any]
+) -> None:
+    start_process(*WORKER, "-P", "prefork")
+    app.extensions["celery"].send_task("tests.fail_with_secrets", (7,))
+    (failed,) = wait_until(failures, seconds=30)
+    assert failed.reason.startswith("ValueError: [address] refused; link https://x.example.com/password/reset/[token];")
+    for secret in ("kim@example.com", "Zx81kQpLm2", "hunter2"):
+        assert secret not in failed.reason + failed.traceback
+    assert "fail_with_secrets" in failed.traceback
+
+
+@pytest.mark.parametrize(("task", "kind"), [("tests.take_long", "soft_limit"), ("tests.take_too_long", "hard_limit")])
+def test_a_task_that_takes_too_long_is_kept_as_that(
+    app: Flask, start_process: Callable[..., Any], task: str, kind: str
+) -> None:
+    start_process(*WORKER, "-P", "prefork")
+    app.extensions["celery"].send_task(task)
+    (failed,) = wait_until(failures, seconds=40)
+    assert (failed.name, failed.kind) == (task, kind)
+    assert failed.worker.startswith("celery@")
+
+
+def test_a_task_whose_process_dies_is_kept_and_runs_again(
+    app: Flask, start_process: Callable[..., Any], tmp_path: Path
+) -> None:
+    start_process(*WORKER, "-P", "prefork")
+    app.extensions["celery"].send_task("tests.die_once", (str(tmp_path / "mark"),))
+    (failed,) = wait_until(failures, seconds=40)
+    assert failed.kind == "worker_lost"
+    assert "went back into its queue" in failed.reason
+    wait_until(lambda: (tmp_path / "mark").read_text() == "done", seconds=30)
+
+
+def test_a_task_that_somebody_revokes_is_kept(app: Flask, start_process: Callable[..., Any], tmp_path: Path) -> None:
+    celery = app.extensions["celery"]
+    start_process(*WORKER, "-P", "prefork")
+    result = celery.send_task("tests.wait_for", (str(tmp_path / "never"),))
+    wait_until(lambda: [task for each in heartbeats(Kind.WORKER) for task in running_tasks(each)], seconds=40)
+    celery.control.revoke(result.id, terminate=True, signal="SIGKILL")
+    (failed,) = wait_until(failures, seconds=40)
+    assert (failed.name, failed.kind) == ("tests.wait_for", "revoked")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kind"), [("application/json", "undecodable"), ("application/x-python-serialize", "rejected")]
+)
+def test_a_message_that_cannot_be_decoded_is_kept_without_its_body(
+    app: Flask, start_process: Callable[..., Any], capfd: pytest.CaptureFixture[str], content_type: str, kind: str
+) -> None:
+    start_process(*WORKER, "-P", "threads")
+    celery = app.extensions["celery"]
+    with celery.connection_for_write() as connection, connection.channel() as channel:
+        producer = connection.Producer(channel)
+        producer.publish(
+            "{kim@example.com",
+            routing_key="work",
+            content_type=content_type,
+            content_encoding="utf-8",
+            headers={"id": "message-1", "task": "tests.fail"},
+            declare=[celery.amqp.queues["work"]],
+        )
+    (failed,) = wait_until(failures, seconds=30)
+    assert (failed.kind, failed.name, failed.task_id) == (kind, "tests.fail", "message-1")
+    assert "kim" not in failed.reason + failed.traceback + "".join(capfd.readouterr())
+
+
+def test_a_message_that_is_no_tasks_is_kept(app: Flask, start_process: Callable[..., Any]) -> None:
+    start_process(*WORKER, "-P", "threads")
+    celery = app.extensions["celery"]
+    with celery.connection_for_write() as connection, connection.channel() as channel:
+        producer = connection.Producer(channel, serializer="json")
+        producer.publish({"hello": "kim@example.com"}, routing_key="work", declare=[celery.amqp.queues["work"]])
+    (failed,) = wait_until(failures, seconds=30)
+    assert failed.kind == "rejected"
+    assert "kim" not in failed.reason
+
+
+def test_beat_that_crashes_says_why_and_signs_off(app: Flask, start_process: Callable[..., Any]) -> None:
+    process = start_process("celery", "-A", "celery_worker", "beat", "-S", "tests.ops.dying_scheduler:DyingScheduler")
+    (failed,) = wait_until(failures, seconds=30)
+    assert (failed.name, failed.kind) == ("beat", "beat_crashed")
+    assert failed.reason == "RuntimeError: no time left for [address]"
+    process.wait(timeout=30)
+    assert heartbeats(Kind.BEAT) == []
+
+
+def test_beat_signs_off_when_it_is_stopped(app: Flask, start_process: Callable[..., Any]) -> None:
+    process = start_process("celery", "-A", "celery_worker", "beat")
+    wait_until(lambda: heartbeats(Kind.BEAT), seconds=30)
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=30)
+    assert heartbeats(Kind.BEAT) == []
+
+
+def test_workers_keep_that_a_process_died_without_a_word(app: Flask, start_process: Callable[..., Any]) -> None:
+    with freeze(utcnow() - timedelta(seconds=120)):
+        record_heartbeat("host:7:beat", kind=Kind.BEAT)
+        record_heartbeat("tick", kind=Kind.TICK)
+    record_heartbeat("host:8:work", kind=Kind.WORKER, lanes="work")
+    start_process(*WORKER, "-P", "threads")
+    (failed,) = wait_until(failures, seconds=30)
+    assert (failed.name, failed.kind, failed.worker) == ("beat", "process_died", "host:7")
 
 
 def test_a_worker_lives_on_while_the_database_is_away_and_signs_when_it_is_back(

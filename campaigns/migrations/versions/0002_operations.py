@@ -55,6 +55,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
     )
     op.create_table(
+        "failure_notice",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("told_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_failure_notice")),
+    )
+    op.create_table(
         "periodic_job",
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("rule", sa.String(length=60), nullable=False),
@@ -154,6 +160,16 @@ def upgrade() -> None:
 
     with op.batch_alter_table("campaign", schema=None) as batch_op:
         batch_op.add_column(sa.Column("is_repeated", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
+
+    with op.batch_alter_table("failed_task", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("kind", sa.String(length=20), server_default="raised", nullable=False))
+        batch_op.add_column(sa.Column("worker", sa.String(length=120), server_default="", nullable=False))
+        batch_op.add_column(sa.Column("group_key", sa.String(length=32), server_default="", nullable=False))
+        batch_op.add_column(sa.Column("is_counted", sa.Boolean(), server_default=sa.text("(true)"), nullable=False))
+        batch_op.create_index("ix_failed_task_group_key", ["group_key"], unique=False)
+
+    with op.batch_alter_table("heartbeat", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("running", Json, server_default="{}", nullable=False))
 
     with op.batch_alter_table("site", schema=None) as batch_op:
         batch_op.add_column(sa.Column("reply_to", sa.String(length=254), server_default="", nullable=False))
