@@ -23,6 +23,7 @@ import campaigns.ops.routes
 import campaigns.ops.signals
 import campaigns.reports.routes
 import campaigns.settings.routes
+import campaigns.team.routes
 import campaigns.upkeep.commands
 from campaigns.celery import make_celery
 from campaigns.config import LOOPBACK_HOSTS, Settings, load_settings_or_exit
@@ -41,6 +42,7 @@ from campaigns.stored_settings import keep_live
 BLUEPRINTS = (
     campaigns.audit.routes.bp,
     campaigns.accounts.routes.bp,
+    campaigns.team.routes.bp,
     campaigns.audience.routes.bp,
     campaigns.compose.routes.bp,
     campaigns.delivery.routes.bp,

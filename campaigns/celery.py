@@ -42,6 +42,7 @@ ROUTES: dict[str, str] = {
     "delivery.repeat_due": WORK,
     "delivery.reconcile": WORK,
     "mail.sweep_outbox": WORK,
+    "accounts.note_refused_login": WORK,
     "audience.check_import": WORK,
     "audience.save_import": WORK,
     "audience.report_import": WORK,

@@ -75,6 +75,7 @@ class Settings:
     keep_mails_days: int  # KEEP_MAILS_DAYS: how long it is kept to whom single mails went, days; 30
     keep_imports_days: int  # KEEP_IMPORTS_DAYS: how long imports are kept with their refused rows, days; 90
     keep_audit_days: int  # KEEP_AUDIT_DAYS: how long the activity log is kept, days; 1095
+    two_step_required_from: str  # TWO_STEP_REQUIRED_FROM: lowest role that needs two-step log-in; nobody
     upload_limit_bytes: int  # UPLOAD_LIMIT_MB: largest upload, MB; 64
     journal_dir: Path  # JOURNAL_DIR: local folder of the senders' journals; default journal/ in INSTANCE_DIR
     metrics_token: str  # METRICS_TOKEN (or METRICS_TOKEN_FILE): who knows it may read /metrics; without it this machine

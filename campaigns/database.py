@@ -19,6 +19,7 @@ NAMING = {
 }
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
+LARGEST_ID = 2**63 - 1  # what the databases' integers hold; a larger number in an address names nobody
 Json = JSON().with_variant(JSONB, "postgresql")
 # Addresses in lower case are compared byte by byte: an index in any other order cannot find what begins with "kim".
 KeyText = String(254).with_variant(String(254, collation="C"), "postgresql")

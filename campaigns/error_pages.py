@@ -28,7 +28,7 @@ from campaigns.site import SiteView
 PAGES = (400, 401, 403, 404, 409, 413, 422, 429, 500, 503)
 RETRY_AFTER_SECONDS = 10
 KEPT_BYTES = 500_000  # a longer form is not carried along; its page can be gone back to
-_SECRETS = ("password", "current", "token")
+_SECRETS = ("password", "current", "token", "code")
 
 
 def register_error_pages(app: Flask) -> None:
@@ -94,7 +94,7 @@ def kept_form() -> MultiDict[str, str] | None:
     """
     if request.method != "POST" or not _comes_from_here() or (request.content_length or 0) > KEPT_BYTES:
         return None
-    if request.files or any(name in _SECRETS for name in request.form):
+    if request.files or any(name.rpartition("-")[2] in _SECRETS for name in request.form):
         return None
     fields = [(name, value) for name, value in request.form.items(multi=True) if name != "csrf_token"]
     return MultiDict(fields)

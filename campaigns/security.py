@@ -57,6 +57,15 @@ ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset(_VIEWER),
 }
 
+NOBODY = "nobody"
+
+
+def is_at_least(role: str, other: str) -> bool:
+    """Tell whether `role` stands as high as `other`, or higher."""
+    ladder = list(Role)  # the highest first
+    return ladder.index(Role(role)) <= ladder.index(Role(other))
+
+
 APP_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -82,6 +91,12 @@ def signed_in(view: View) -> View:
     return _guard(view, "signed_in")
 
 
+def own_account(view: View) -> View:
+    """Let in people who are logged in, also those who must set up two-step log-in before they do anything else."""
+    view.is_own_account = True  # type: ignore[attr-defined]
+    return signed_in(view)
+
+
 def requires(right: Right) -> Callable[[View], View]:
     """Let in people whose role has the right."""
     return lambda view: _guard(view, right)
@@ -104,10 +119,18 @@ def status_only(view: View) -> View:
 
 
 def can(right: Right | str) -> bool:
-    """Tell whether the person of this request has the right."""
-    if not current_user.is_authenticated or current_user.role is None:
+    """Tell whether the person of this request has the right, and has logged in as safely as it takes."""
+    if not current_user.is_authenticated or current_user.role is None or must_set_up_two_step():
         return False
     return Right(right) in ROLE_RIGHTS[Role(current_user.role)]
+
+
+def must_set_up_two_step() -> bool:
+    """Tell whether the role of this request's person needs two-step log-in, and they do not have it yet."""
+    least = current_settings().two_step_required_from
+    if least == NOBODY or not current_user.is_authenticated or current_user.role is None:
+        return False
+    return current_user.two_step_at is None and is_at_least(current_user.role, least)
 
 
 def register_security(app: Flask) -> None:
@@ -137,6 +160,8 @@ def _let_in_or_refuse() -> AnyResponse | None:
         abort(403)
     if not current_user.is_authenticated:
         return Response(status=401) if hasattr(view, "status_only") else _ask_to_log_in()
+    if must_set_up_two_step():
+        return Response(status=403) if hasattr(view, "status_only") else _lead_to_two_step()
     if guard != "signed_in" and not can(guard):
         return Response(status=403) if hasattr(view, "status_only") else abort(403)
     return None
@@ -149,6 +174,14 @@ def _ask_to_log_in() -> AnyResponse:
         abort(401)  # The log-in has ended under an open page; its form is shown again instead of being lost.
     target = request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for("accounts.login", next=target), code=303)
+
+
+def _lead_to_two_step() -> AnyResponse | None:
+    if getattr(current_app.view_functions[str(request.endpoint)], "is_own_account", False):
+        return None
+    if request.headers.get("HX-Request"):
+        abort(403)
+    return redirect(url_for("accounts.two_step"), code=303)
 
 
 def _add_headers(response: Response) -> Response:

@@ -115,6 +115,9 @@ def _read_web(read: Reader) -> dict[str, Any]:
         "host": read.text("HOST", default="127.0.0.1"),
         "port": port,
         "port_is_given": read.is_given("PORT"),
+        "two_step_required_from": read.choice(
+            "TWO_STEP_REQUIRED_FROM", default="nobody", among=("nobody", "viewer", "editor", "sender", "admin", "owner")
+        ),
         "upload_limit_bytes": read.whole("UPLOAD_LIMIT_MB", default=64, least=1, most=4096) * 1_000_000,
     }
 

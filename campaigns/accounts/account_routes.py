@@ -10,26 +10,27 @@ from werkzeug.wrappers import Response
 from campaigns.accounts import logins, services
 from campaigns.accounts.blueprint import bp, go_to, send
 from campaigns.accounts.devices import describe_device
-from campaigns.accounts.forms import AnnouncementsForm, ChangePasswordForm, DeleteAccountForm, ProfileForm, text_of
+from campaigns.accounts.field_checks import text_of
+from campaigns.accounts.forms import AnnouncementsForm, ChangePasswordForm, DeleteAccountForm, ProfileForm
 from campaigns.accounts.limits import limit_guesses, note_failure
 from campaigns.accounts.models import LoginSession
 from campaigns.accounts.queries import list_logins
 from campaigns.errors import UserError
 from campaigns.languages import LANGUAGE_COOKIE, ONE_YEAR_SECONDS
-from campaigns.security import public, signed_in
+from campaigns.security import own_account, public
 
 Page = str | tuple[str, int] | Response
 
 
 @bp.get("/account")
-@signed_in
+@own_account
 def account() -> str:
     """Show everything about one's own account."""
     return _account_page()
 
 
 @bp.post("/account")
-@signed_in
+@own_account
 def save_profile() -> Page:
     """Save name, language, zone and theme."""
     form = ProfileForm()
@@ -52,7 +53,7 @@ def save_profile() -> Page:
 
 
 @bp.post("/account/announcements")
-@signed_in
+@own_account
 def choose_announcements() -> Page:
     """Take announcements, or leave them."""
     wanted = bool(AnnouncementsForm().wanted.data)
@@ -62,7 +63,7 @@ def choose_announcements() -> Page:
 
 
 @bp.post("/account/password")
-@signed_in
+@own_account
 @limit_guesses
 def change_password() -> Page:
     """Change the password and end every other log-in."""
@@ -83,7 +84,7 @@ def change_password() -> Page:
 
 
 @bp.post("/account/logins/<int:login_id>/end")
-@signed_in
+@own_account
 def end_login(login_id: int) -> Response:
     """End one of one's own log-ins."""
     logins.end_login(current_user.id, login_id)
@@ -92,7 +93,7 @@ def end_login(login_id: int) -> Response:
 
 
 @bp.post("/account/logins/end-others")
-@signed_in
+@own_account
 def end_other_logins() -> Response:
     """End all of one's own log-ins but this one."""
     logins.end_other_logins(current_user.id, keep_id=_this_login_id())
@@ -101,7 +102,7 @@ def end_other_logins() -> Response:
 
 
 @bp.route("/account/delete", methods=["GET", "POST"])
-@signed_in
+@own_account
 @limit_guesses
 def delete_account() -> Page:
     """Delete one's own account, with the password and the address typed out."""

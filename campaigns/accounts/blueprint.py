@@ -6,6 +6,7 @@ from flask import Blueprint, redirect, request, session, url_for
 from flask_login import login_user
 from werkzeug.wrappers import Response
 
+from campaigns.accounts.limits import HALF_LOGIN
 from campaigns.accounts.logins import Visitor
 from campaigns.accounts.models import User
 from campaigns.celery import enqueue
@@ -25,6 +26,17 @@ def start_session(user: User, *, remember: bool) -> None:
     session.clear()
     session.permanent = remember
     login_user(user)
+
+
+def start_half_session(user: User) -> None:
+    """Give this browser the log-in that waits for a code, and nothing of the session it had before."""
+    session.clear()
+    session[HALF_LOGIN] = [user.id, user.login_token]
+
+
+def half_login_token() -> str:
+    """Return the secret of the log-in that waits for a code in this browser, "" for none."""
+    return str(session.get(HALF_LOGIN, [0, ""])[1])
 
 
 def send(mail_id: int) -> None:

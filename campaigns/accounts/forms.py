@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +11,13 @@ from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, EmailField, Field, PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
-from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
+from wtforms.validators import InputRequired, Length, ValidationError
 
 from campaigns.accounts.addresses import Address, parse_address
-from campaigns.accounts.password_rules import MAX_LENGTH, MIN_LENGTH, PasswordProblem, password_problem
+from campaigns.accounts.field_checks import check_address, check_printable, one_line, text_of
+from campaigns.accounts.password_rules import password_problem
+from campaigns.accounts.password_words import words_for
 from campaigns.languages import LANGUAGES
-from campaigns.mail.addresses import AddressError
 from campaigns.page_frame import PRODUCT
 from campaigns.site import current_site
 from campaigns.time_zones import zone_choices
@@ -27,30 +27,6 @@ THEMES = (
     SelectChoice("light", _l("Light")),
     SelectChoice("dark", _l("Dark")),
 )
-
-
-def one_line(text: str | None) -> str:
-    """Return `text` without line breaks and doubled blanks, so that nothing of it could become a header."""
-    return " ".join((text or "").split())
-
-
-def text_of(field: Field) -> str:
-    """Return what was typed, "" for nothing."""
-    return str(field.data or "")
-
-
-def check_printable(_form: FlaskForm, field: Field) -> None:
-    """Refuse control characters, which no name has and no mail header may carry."""
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in field.data or ""):
-        raise ValidationError(_("There are characters in here that cannot be shown. Type it again."))
-
-
-def check_address(_form: FlaskForm, field: Field) -> None:
-    """Refuse what cannot receive mail."""
-    try:
-        parse_address(field.data or "")
-    except AddressError as error:
-        raise StopValidation(_("Enter an e-mail address like name@example.com.")) from error
 
 
 class AddressMixin:
@@ -79,7 +55,7 @@ class NewPasswordMixin:
         """Refuse short, endless and common passwords, and say which it is."""
         problem = password_problem(field.data or "", known_words=self.known_words)
         if problem:
-            raise ValidationError(_words_for(problem))
+            raise ValidationError(words_for(problem))
 
 
 class SignUpForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc]
@@ -205,15 +181,3 @@ class SetupForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc
         """Only the code printed in the terminal opens this page."""
         if not hmac.compare_digest((field.data or "").strip().encode(), self._expected_token.encode()):
             raise ValidationError(_("This is not the code from the terminal."))
-
-
-def _words_for(problem: PasswordProblem) -> str:
-    words = {
-        PasswordProblem.TOO_SHORT: _(
-            "Use at least %(count)s characters. A few words in a row do well.", count=MIN_LENGTH
-        ),
-        PasswordProblem.TOO_LONG: _("Use at most %(count)s characters.", count=MAX_LENGTH),
-        PasswordProblem.COMMON: _("This password is among the first that are tried. Choose another."),
-        PasswordProblem.PERSONAL: _("This password is made of your address or a name. Choose another."),
-    }
-    return str(words[problem])

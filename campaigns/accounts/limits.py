@@ -9,12 +9,15 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from flask import Response, g, request
+from flask import Response, g, request, session
+from flask_login import current_user
 
 from campaigns.extensions import limiter
 from campaigns.remote_address import client_network
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+HALF_LOGIN = "half_login"  # in the session: whose log-in waits for a code, and its secret
 
 MAILS_PER_ADDRESS = "3/hour;10/day"
 MAILS_PER_NETWORK = "30/hour;100/day"
@@ -50,6 +53,14 @@ def limit_guesses(view: View) -> View:
     return cast("View", limit(view))
 
 
+def limit_codes(view: View) -> View:
+    """Make somebody who guesses codes wait: counted per person over every page that takes one; see `note_failure`."""
+    for limit, key in ((FAILURES_PER_PERSON_AND_NETWORK, _person_and_network), (FAILURES_PER_PERSON, _person)):
+        shared = limiter.shared_limit(limit, scope="codes", methods=["POST"], key_func=key, deduct_when=_has_failed)
+        view = cast("View", shared(view))
+    return view
+
+
 def note_failure() -> None:
     """Count this request as a failed guess."""
     g.guess_failed = True
@@ -66,6 +77,16 @@ def _has_failed(_response: Response) -> bool:
 def _address() -> str:
     typed = request.form.get("email", "").strip().lower()
     return hashlib.sha256(typed.encode()).hexdigest()[:32]
+
+
+def _person() -> str:
+    """Whose code is guessed: somebody who is logged in, or halfway so."""
+    user_id = current_user.id if current_user.is_authenticated else session.get(HALF_LOGIN, [0])[0]
+    return f"person/{user_id}"
+
+
+def _person_and_network() -> str:
+    return f"{_person()}/{client_network()}"
 
 
 def _address_and_network() -> str:

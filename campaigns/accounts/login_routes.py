@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from flask import current_app, redirect, render_template, request, session
+from flask import current_app, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_limiter import RateLimitExceeded
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from campaigns.accounts import logins
-from campaigns.accounts.blueprint import bp, go_to, start_session, this_visitor
-from campaigns.accounts.forms import LogInForm, text_of
+from campaigns.accounts.blueprint import bp, go_to, start_half_session, start_session, this_visitor
+from campaigns.accounts.field_checks import text_of
+from campaigns.accounts.forms import LogInForm
 from campaigns.accounts.limits import limit_failures, note_failure
+from campaigns.accounts.logins import Outcome
 from campaigns.accounts.queries import somebody_has_a_role
+from campaigns.accounts.tasks import note_refused_login
+from campaigns.celery import enqueue
 from campaigns.error_pages import answer_http_error
 from campaigns.languages import local_target
 from campaigns.presentation import format_duration
 from campaigns.rate_limits import seconds_to_wait
+from campaigns.remote_address import client_address
 from campaigns.security import guard_of, public
 
 Page = str | tuple[str, int] | Response
@@ -34,15 +39,16 @@ def login() -> Page:
     form = LogInForm()
     if not form.validate_on_submit():
         return _form_page(form), 422 if form.is_submitted() else 200
-    user = logins.log_in(
+    attempt = logins.log_in(
         text_of(form.email), text_of(form.password)[:1000], remember=form.remember.data, visitor=this_visitor()
     )
-    if user is None:
-        note_failure()
-        form.form_errors.append(_("The address or the password is wrong, or the address is not confirmed yet."))
-        return _form_page(form), 422
-    target = _target(has_role=user.role is not None)
-    start_session(user, remember=form.remember.data)
+    if attempt.user is None or attempt.outcome is Outcome.REFUSED:
+        return _refuse(form, attempt.user.id if attempt.user else None)
+    target = _target(has_role=attempt.user.role is not None)
+    if attempt.outcome is Outcome.NEEDS_CODE:
+        start_half_session(attempt.user)
+        return redirect(url_for("accounts.enter_code", next=target), code=303)
+    start_session(attempt.user, remember=form.remember.data)
     return redirect(target, code=303)
 
 
@@ -75,6 +81,16 @@ def note_visit() -> None:
         return
     if login := logins.current_login():
         logins.note_visit(login)
+
+
+def _refuse(form: LogInForm, user_id: int | None) -> Page:
+    """Say the same, and do the same work, whatever did not fit and whoever it was."""
+    note_failure()
+    enqueue(note_refused_login, user_id, client_address())
+    form.form_errors.append(
+        _("The address or the password is wrong, or the account cannot be used: not confirmed yet, or deactivated.")
+    )
+    return _form_page(form), 422
 
 
 def _form_page(form: LogInForm) -> str:

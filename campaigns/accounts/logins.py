@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from flask import g
 from sqlalchemy import delete, update
@@ -13,11 +14,13 @@ from campaigns.accounts.addresses import parse_address
 from campaigns.accounts.models import LoginSession, User
 from campaigns.accounts.passwords import hash_password, needs_rehash, verify_password
 from campaigns.accounts.queries import find_login, find_user, hash_token
+from campaigns.audit.services import Actor, Target, record_action
 from campaigns.clock import utcnow
 from campaigns.extensions import db, login_manager
 from campaigns.mail.addresses import AddressError
 
 LONGEST = timedelta(hours=12)
+CODE_WAIT = timedelta(minutes=10)  # how long the page that asks for the code may lie open
 REMEMBERED_LONGEST = timedelta(days=30)
 SEEN_EVERY = timedelta(minutes=1)
 
@@ -31,6 +34,22 @@ class Visitor:
 
     ip_address: str
     device: str
+
+
+class Outcome(StrEnum):
+    """What became of a password that was tried."""
+
+    REFUSED = "refused"
+    NEEDS_CODE = "needs_code"
+    BEGUN = "begun"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A password that was tried, and whose it was to be; None when nobody has the address."""
+
+    outcome: Outcome
+    user: User | None
 
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
@@ -47,37 +66,56 @@ def current_login() -> LoginSession | None:
     return login
 
 
-def log_in(address: str, password: str, *, remember: bool, visitor: Visitor) -> User | None:
-    """Begin a log-in and return the person, its secret in `login_token`; None when the two do not fit. Commits.
+def log_in(address: str, password: str, *, remember: bool, visitor: Visitor) -> Attempt:
+    """Begin a log-in, whole or waiting for a code, with its secret in the person's `login_token`. Commits.
 
-    Takes the same time and says the same whether the address is unknown, not verified, or the password wrong.
+    Takes the same time whether the address is unknown, not verified or deactivated, or the password wrong.
     """
     user = _find_by_text(address)
     fits = verify_password(user.password_hash if user else None, password)
     if user is None or not fits or not user.can_log_in:
-        return None
+        return Attempt(Outcome.REFUSED, user)
     if needs_rehash(str(user.password_hash)):
         user.password_hash = hash_password(password)
-    begin_login(user, remember=remember, visitor=visitor)
+    if user.two_step_at is None:
+        begin_login(user, remember=remember, visitor=visitor)
+    else:
+        _add_login(user, remember=remember, visitor=visitor, lifetime=CODE_WAIT, needs_code=True)
     db.session.commit()
-    return user
+    return Attempt(Outcome.BEGUN if user.two_step_at is None else Outcome.NEEDS_CODE, user)
 
 
 def begin_login(user: User, *, remember: bool, visitor: Visitor) -> None:
     """Add a log-in to the caller's transaction and put its secret on `user.login_token`. Commits nothing."""
+    _add_login(user, remember=remember, visitor=visitor, lifetime=REMEMBERED_LONGEST if remember else LONGEST)
+    user.last_login_at = utcnow()
+    if user.role is not None:
+        record_action("login.began", Target("user", user.id, user.email), by=Actor(user.id, user.email))
+
+
+def note_refusal(user_id: int | None, reason: str, *, ip_address: str) -> None:
+    """Write in the activity log that somebody with a role was refused; nothing for anybody else. Commits."""
+    user = db.session.get(User, user_id) if user_id else None
+    if user is None or user.role is None:
+        return
+    record_action("login.refused", Target("user", user.id, user.email), after={"ip": ip_address}, reason=reason)
+    db.session.commit()
+
+
+def _add_login(user: User, *, remember: bool, visitor: Visitor, lifetime: timedelta, needs_code: bool = False) -> None:
     now, token = utcnow(), secrets.token_urlsafe(32)
     db.session.execute(delete(LoginSession).where(LoginSession.user_id == user.id, LoginSession.expires_at <= now))
     db.session.add(
         LoginSession(
             user_id=user.id,
             token_hash=hash_token(token),
-            expires_at=now + (REMEMBERED_LONGEST if remember else LONGEST),
+            expires_at=now + lifetime,
             is_remembered=remember,
+            needs_code=needs_code,
             ip_address=visitor.ip_address[:45],
             device=visitor.device[:200],
         )
     )
-    user.last_login_at = now
     user.login_token = token
 
 
@@ -97,13 +135,16 @@ def note_visit(login: LoginSession) -> None:
 def end_login(user_id: int, login_id: int) -> bool:
     """End one log-in of this person; tells whether it was there. Commits; harmless to repeat."""
     ended = db.session.execute(delete(LoginSession).where(LoginSession.id == login_id, LoginSession.user_id == user_id))
+    if was_there := ended.rowcount == 1:  # type: ignore[attr-defined]
+        _record_end(user_id, "login.ended")
     db.session.commit()
-    return ended.rowcount == 1  # type: ignore[attr-defined,no-any-return]
+    return bool(was_there)
 
 
 def end_other_logins(user_id: int, *, keep_id: int | None) -> None:
     """End every log-in of this person but one. Commits; harmless to repeat."""
     drop_logins(user_id, keep_id=keep_id)
+    _record_end(user_id, "user.logins_ended")
     db.session.commit()
 
 
@@ -118,6 +159,12 @@ def drop_logins(user_id: int, *, keep_id: int | None = None) -> None:
 def drop_every_login() -> None:
     """End the log-ins of all people within the caller's transaction. Commits nothing."""
     db.session.execute(delete(LoginSession))
+
+
+def _record_end(user_id: int, action: str) -> None:
+    user = db.session.get_one(User, user_id)
+    if user.role is not None:
+        record_action(action, Target("user", user.id, user.email))
 
 
 def _find_by_text(address: str) -> User | None:

@@ -21,6 +21,7 @@ from campaigns.accounts.account_links import (
 )
 from campaigns.accounts.models import LinkPurpose, User
 from campaigns.accounts.queries import find_user
+from campaigns.accounts.second_factor import count_recovery_codes
 from campaigns.clock import utcnow
 from campaigns.extensions import db
 from campaigns.languages import zone
@@ -90,11 +91,26 @@ def tell_of_new_password(mail: OutboxMail) -> MailContent | None:
     )
 
 
+@mail_kind("two_step_changed")
+def tell_of_two_step(mail: OutboxMail) -> MailContent | None:
+    """That two-step log-in was turned on or off, taken away by an owner, or that a recovery code was used."""
+    user = db.session.get(User, mail.context["user_id"])
+    if user is None:
+        return None
+    values = {
+        "change": mail.context["change"],
+        "codes_left": count_recovery_codes(user.id),
+        "account_url": public_url("accounts.account"),
+        "forgot_url": public_url("accounts.forgot_password"),
+    }
+    return _in_language_of(user, "two_step_changed", lambda: {"changed_at": _time_for(user, mail), **values})
+
+
 def _settled_person(user: User, mail: OutboxMail) -> MailContent | None:
     """Answer a sign-up of somebody who is here already: with a password of their own, or still without."""
     if user.verified_at and user.verified_at >= mail.created_at:
         return None  # They have finished while this mail was on its way.
-    if user.can_log_in:
+    if user.has_account:
         urls = {"login_url": public_url("accounts.login"), "forgot_url": public_url("accounts.forgot_password")}
         return _in_language_of(user, "already", lambda: urls)
     # An unverified password is anybody's: whoever signs up first with another's address must not find their password

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from campaigns.clock import utcnow
@@ -49,6 +49,8 @@ class User(db.Model):  # type: ignore[name-defined,misc]
     verified_at: Mapped[datetime | None]
     unsubscribed_at: Mapped[datetime | None]
     last_login_at: Mapped[datetime | None]
+    two_step_at: Mapped[datetime | None]  # since when a code is asked for after the password
+    deactivated_at: Mapped[datetime | None]  # keeps the role, but may not log in
 
     # What Flask-Login asks of a person; its user id is the secret of one log-in, put here when the log-in begins.
     is_authenticated = True
@@ -61,9 +63,14 @@ class User(db.Model):  # type: ignore[name-defined,misc]
         return self.login_token
 
     @property
-    def can_log_in(self) -> bool:
+    def has_account(self) -> bool:
         """Whether the person has a password and has proved that the address is theirs."""
         return self.password_hash is not None and self.verified_at is not None
+
+    @property
+    def can_log_in(self) -> bool:
+        """Whether the person has an account that nobody has deactivated."""
+        return self.has_account and self.deactivated_at is None
 
     @property
     def wants_announcements(self) -> bool:
@@ -80,6 +87,7 @@ class LinkPurpose(StrEnum):
 
     VERIFY = "verify"
     RESET = "reset"
+    ADDRESS = "address"  # a new address for an account
 
 
 class AccountLink(db.Model):  # type: ignore[name-defined,misc]
@@ -98,12 +106,16 @@ class AccountLink(db.Model):  # type: ignore[name-defined,misc]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     mail_id: Mapped[int | None] = mapped_column(BigId, unique=True)
+    new_email: Mapped[str | None] = mapped_column(String(254))  # of a link of the purpose ADDRESS
 
     user: Mapped[User] = relationship()
 
 
 class LoginSession(db.Model):  # type: ignore[name-defined,misc]
-    """One log-in of one person on one device; deleting the row ends it at once."""
+    """One log-in of one person on one device; deleting the row ends it at once.
+
+    One that still `needs_code` has seen the right password and opens nothing but the page that asks for the code.
+    """
 
     __tablename__ = "login_session"
 
@@ -114,10 +126,37 @@ class LoginSession(db.Model):  # type: ignore[name-defined,misc]
     last_seen_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime]
     is_remembered: Mapped[bool] = mapped_column(default=False)  # "keep me logged in": may rest for days
+    needs_code: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     ip_address: Mapped[str] = mapped_column(String(45), default="")
     device: Mapped[str] = mapped_column(String(200), default="")
 
     user: Mapped[User] = relationship()
+
+
+class SecondFactor(db.Model):  # type: ignore[name-defined,misc]
+    """The secret that a person's app makes codes of, encrypted; offered until confirmed by a first code.
+
+    `last_step` is the time step (RFC 6238 §4.2) of the last code that was taken: no code is taken twice.
+    """
+
+    __tablename__ = "second_factor"
+
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    secret: Mapped[str] = mapped_column(Text)
+    last_step: Mapped[int] = mapped_column(BigId, default=0)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    confirmed_at: Mapped[datetime | None]
+
+
+class RecoveryCode(db.Model):  # type: ignore[name-defined,misc]
+    """One code that logs in once in place of the app's, as a hash."""
+
+    __tablename__ = "recovery_code"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    code_hash: Mapped[str] = mapped_column(String(200))
+    used_at: Mapped[datetime | None]
 
 
 def user_fields(user: User) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import contains_eager, joinedload
 
 from campaigns.accounts.models import LoginSession, User
 from campaigns.clock import utcnow
@@ -28,8 +28,23 @@ def find_login(token: str) -> LoginSession | None:
     """Return the log-in that `token` opens, with its person, in one query; None when it has ended."""
     query = (
         select(LoginSession)
+        .join(LoginSession.user)
+        .options(contains_eager(LoginSession.user))
+        .where(LoginSession.token_hash == hash_token(token), _is_alive(), User.deactivated_at.is_(None))
+    )
+    return db.session.execute(query).scalar_one_or_none()
+
+
+def find_half_login(token: str) -> LoginSession | None:
+    """Return the log-in that waits for its code and that `token` opens; None when its time is over."""
+    query = (
+        select(LoginSession)
         .options(joinedload(LoginSession.user, innerjoin=True))
-        .where(LoginSession.token_hash == hash_token(token), _is_alive())
+        .where(
+            LoginSession.token_hash == hash_token(token),
+            LoginSession.needs_code,
+            LoginSession.expires_at > utcnow(),
+        )
     )
     return db.session.execute(query).scalar_one_or_none()
 
@@ -54,4 +69,4 @@ def _is_alive() -> ColumnElement[bool]:
     now = utcnow()
     seen = LoginSession.last_seen_at
     rested = or_(seen > now - IDLE, and_(LoginSession.is_remembered, seen > now - REMEMBERED_IDLE))
-    return and_(LoginSession.expires_at > now, rested)
+    return and_(LoginSession.expires_at > now, LoginSession.needs_code.is_(False), rested)

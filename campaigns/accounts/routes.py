@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from campaigns.accounts import account_routes, login_routes, mails, setup_routes, sign_up_routes
+from campaigns.accounts import (
+    account_routes,
+    login_code_routes,
+    login_routes,
+    mails,
+    setup_routes,
+    sign_up_routes,
+    two_step_routes,
+)
 from campaigns.accounts.blueprint import bp
 
-__all__ = ["account_routes", "bp", "login_routes", "mails", "setup_routes", "sign_up_routes"]
+__all__ = [
+    "account_routes",
+    "bp",
+    "login_code_routes",
+    "login_routes",
+    "mails",
+    "setup_routes",
+    "sign_up_routes",
+    "two_step_routes",
+]

@@ -1,4 +1,4 @@
-"""What a person changes about their own account, and what an owner or the command line changes about roles."""
+"""What a person changes about their own account, and how the command line appoints administrators."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, delete, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, delete, select, update
 
 from campaigns.accounts.account_links import CHOOSE_LIFETIME, issue_link
 from campaigns.accounts.addresses import parse_address
 from campaigns.accounts.logins import drop_logins
 from campaigns.accounts.models import AccountLink, LinkPurpose, LoginSession, User
+from campaigns.accounts.ownership import lock_owners, somebody_else_owns
 from campaigns.accounts.passwords import hash_password, verify_password
 from campaigns.accounts.queries import find_user
 from campaigns.accounts.sign_up import queue_password_notice
+from campaigns.audit.services import Target, person_target, record_action
 from campaigns.clock import utcnow
-from campaigns.errors import NotFound, UserError
+from campaigns.errors import UserError
 from campaigns.extensions import db
 from campaigns.links import public_url
 from campaigns.security import Role
@@ -50,6 +51,7 @@ def change_password(user_id: int, *, current: str, new: str, keep_login_id: int 
     user.password_hash = hash_password(new)
     drop_logins(user_id, keep_id=keep_login_id)
     mail = queue_password_notice(user)
+    record_action("user.password_changed", target_of(user))
     db.session.commit()
     return mail.id
 
@@ -60,33 +62,14 @@ def delete_account(user_id: int, *, password: str) -> None:
     Rows of the ledger stay, without the person: their user becomes NULL, which the delivery engine skips. Raises
     UserError when the password is wrong or nobody else owns the site.
     """
-    _check_password(db.session.get_one(User, user_id), password)
-    _lock_owners()
-    deleted = db.session.execute(delete(User).where(User.id == user_id, _somebody_else_owns(user_id)))
+    user = db.session.get_one(User, user_id)
+    _check_password(user, password)
+    record_action("user.deleted", target_of(user), before={"role": user.role}, reason="by themselves")
+    lock_owners()
+    deleted = db.session.execute(delete(User).where(User.id == user_id, somebody_else_owns(user_id)))
     if deleted.rowcount != 1:  # type: ignore[attr-defined]
         db.session.rollback()
         raise UserError(_("You are the only owner of this site. Make somebody else an owner first."))
-    db.session.commit()
-
-
-def change_role(user_id: int, role: Role | None, *, by: User | None) -> None:
-    """Give a person a role, or take it away with None; their log-ins end. Commits; harmless to repeat.
-
-    `by` is the owner who does it, None for the command line. Raises NotFound, or UserError when nobody would own the
-    site any more, or when the person has not proved that the address is theirs: whoever signed up with it could
-    otherwise become an administrator.
-    """
-    user = db.session.get(User, user_id)
-    if user is None:
-        raise NotFound(_("This person does not exist any more."))
-    if role is not None and user.verified_at is None:
-        raise UserError(_("Only people who have verified their address can get a role."))
-    _lock_owners()
-    condition = [] if role is Role.OWNER else [_somebody_else_owns(user_id)]
-    if not _update(user_id, *condition, role=role):
-        db.session.rollback()
-        raise UserError(_("The last owner of this site must stay an owner."))
-    drop_logins(user_id)
     db.session.commit()
 
 
@@ -96,12 +79,15 @@ def create_admin(
     """Give the person with this address a role, adding them if need be; for the command line and the demo. Commits.
 
     With `password` they can log in with it at once. Without one, the second value is a link to set it, good once for
-    24 hours, or None when they have a password already. Raises AddressError for what is no address.
+    24 hours, or None when they have a password already. Raises AddressError for what is no address, UserError when
+    nobody would own the site any more.
     """
     address = parse_address(email)
     user = find_user(address.key) or User(email=address.email, address_key=address.key)
+    _check_stays_owned(user, Role(role))
+    before = user.role
     user.name = name or user.name or ""
-    user.role = Role(role)
+    user.role, user.deactivated_at = Role(role), None
     if password is not None:
         user.password_hash, user.verified_at = hash_password(password), user.verified_at or utcnow()
     elif user.verified_at is None:
@@ -110,6 +96,7 @@ def create_admin(
     db.session.add(user)
     db.session.flush()
     drop_logins(user.id)
+    record_action("user.role_changed", target_of(user), before={"role": before}, after={"role": user.role})
     link = None if user.password_hash else _link_to_choose_password(user)
     db.session.commit()
     return user, link
@@ -130,21 +117,23 @@ def _link_to_choose_password(user: User) -> str:
     return public_url("accounts.reset_password", token=token)
 
 
+def target_of(user: User) -> Target:
+    """Return a person as the activity log names them."""
+    return person_target(user.id, user.email, role=user.role)
+
+
+def _check_stays_owned(user: User, role: Role) -> None:
+    """Whoever owns the site alone stays an owner; within the caller's transaction."""
+    if user.role != Role.OWNER or role is Role.OWNER:
+        return
+    lock_owners()
+    if db.session.execute(select(User.id).where(User.id == user.id, somebody_else_owns(user.id))).first() is None:
+        raise UserError(_("The last owner of this site must stay an owner."))
+
+
 def _check_password(user: User, password: str) -> None:
     if not verify_password(user.password_hash, password):
         raise UserError(_("This is not your current password."))
-
-
-def _lock_owners() -> None:
-    """Let two owners who step down at once take turns; SQLite has one writer at a time anyway."""
-    db.session.execute(select(User.id).where(User.role == Role.OWNER).with_for_update()).all()
-
-
-def _somebody_else_owns(user_id: int) -> ColumnElement[bool]:
-    """The person is no owner, or not the only one."""
-    other = aliased(User)
-    others = select(other.id).where(other.role == Role.OWNER, other.id != user_id).exists()
-    return or_(User.role.is_(None), User.role != Role.OWNER, others)
 
 
 def _change(user_id: int, **values: Any) -> None:

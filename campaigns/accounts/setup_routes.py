@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response
 
 from campaigns.accounts.addresses import parse_address
 from campaigns.accounts.blueprint import bp, start_session, this_visitor
-from campaigns.accounts.forms import SetupForm, text_of
+from campaigns.accounts.field_checks import text_of
+from campaigns.accounts.forms import SetupForm
 from campaigns.accounts.limits import limit_guesses, note_failure
 from campaigns.accounts.queries import somebody_has_a_role
 from campaigns.accounts.setup import FirstOwner, SiteDetails, forget_setup_token, setup_token

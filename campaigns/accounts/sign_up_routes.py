@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 from campaigns.accounts import sign_up as services
 from campaigns.accounts.account_links import LinkState, OpenedLink, open_link
 from campaigns.accounts.blueprint import bp, go_to, send
-from campaigns.accounts.forms import AddressForm, ResetForm, SignUpForm, text_of
+from campaigns.accounts.field_checks import text_of
+from campaigns.accounts.forms import AddressForm, ResetForm, SignUpForm
 from campaigns.accounts.limits import limit_mails
 from campaigns.accounts.models import LinkPurpose
 from campaigns.accounts.sign_up import LinkNotReady

@@ -18,6 +18,7 @@ from campaigns.languages import LANGUAGES
 from campaigns.mail.addresses import AddressError
 from campaigns.security import Role
 from campaigns.site import current_site
+from campaigns.team.words import ROLE_SENTENCES
 
 LONGEST_NAME = 100
 LONGEST_DETAIL = 300
@@ -103,11 +104,7 @@ class RoleForm(FlaskForm):  # type: ignore[misc]
         _l("Role"),
         choices=[
             SelectChoice("", _l("No role")),
-            SelectChoice(Role.VIEWER.value, _l("Viewer: sees campaigns and reports")),
-            SelectChoice(Role.EDITOR.value, _l("Editor: also writes and tests")),
-            SelectChoice(Role.SENDER.value, _l("Sender: also launches and sees addresses")),
-            SelectChoice(Role.ADMIN.value, _l("Admin: also manages people and jobs")),
-            SelectChoice(Role.OWNER.value, _l("Owner: may do everything")),
+            *(SelectChoice(role.value, ROLE_SENTENCES[role]) for role in reversed(Role)),
         ],
     )
 

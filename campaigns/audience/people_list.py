@@ -21,7 +21,8 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, union
 
 from campaigns.accounts.models import User
 from campaigns.audience.models import Suppression
-from campaigns.audience.queries import LARGEST_ID, UserState, in_state, state_of
+from campaigns.audience.queries import UserState, in_state, state_of
+from campaigns.database import LARGEST_ID
 from campaigns.extensions import db
 
 PAGE_SIZE: Final = 50

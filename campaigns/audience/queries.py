@@ -16,10 +16,9 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 from campaigns.accounts.models import User
 from campaigns.audience.fields import field_names
 from campaigns.audience.models import Suppression
+from campaigns.database import LARGEST_ID
 from campaigns.errors import NotFound
 from campaigns.extensions import db
-
-LARGEST_ID: Final = 2**63 - 1  # what the databases' integers hold; a larger number in an address names nobody
 
 
 class UserState(StrEnum):

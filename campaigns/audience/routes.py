@@ -10,7 +10,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from campaigns.accounts.models import User
-from campaigns.accounts.services import change_role, choose_announcements
+from campaigns.accounts.services import choose_announcements
 
 # Imported so that its pages hang on the blueprint too.
 from campaigns.audience import queries, services, unsubscribe_routes
@@ -21,6 +21,7 @@ from campaigns.audience.people_list import Search, list_users
 from campaigns.audience.queries import UserState
 from campaigns.errors import UserError
 from campaigns.security import Right, can, requires
+from campaigns.team.services import change_role
 
 __all__ = ["bp", "unsubscribe_routes"]
 

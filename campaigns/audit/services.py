@@ -45,31 +45,19 @@ def record_action(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     reason: str = "",
+    by: Actor | None = None,
 ) -> None:
     """Add an entry to the transaction that is open; whoever calls commits it together with the deed.
 
     `action` is `<object>.<verb in the past>`, as `campaign.launched`; `audit/wording.py` has its sentence. `before` and
     `after` hold only what changed, JSON values, never a password, token or body. Nothing is committed here; a repeat
-    is a second entry.
+    is a second entry. Without `by` it is the person of the request, else the task or the command line.
     """
-    record_action_of(_this_actor(), action, target, before=before, after=after, reason=reason)
-
-
-def record_action_of(
-    actor: Actor,
-    action: str,
-    target: Target | None = None,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-    reason: str = "",
-) -> None:
-    """As `record_action`, by somebody else than who is logged in: who is just logging in, or holds a mailed link."""
-    target = target or Target("")
+    target, by = target or Target(""), by or _this_actor()
     entry = AuditEntry(
-        actor_id=actor.id,
-        actor=_plain(actor.name)[:254],
-        ip=(actor.ip or _this_ip())[:45],
+        actor_id=by.id,
+        actor=_plain(by.name)[:254],
+        ip=(by.ip or _this_ip())[:45],
         action=action,
         target_kind=target.kind,
         target_id=_plain(str(target.id))[:64],
@@ -92,7 +80,7 @@ def record_view(action: str, target: Target) -> None:
         AuditEntry.at > utcnow() - SEEN_ONCE_PER,
     )
     if db.session.scalar(select(AuditEntry.id).where(*seen).limit(1)) is None:
-        record_action_of(actor, action, target)
+        record_action(action, target, by=actor)
         db.session.commit()
 
 

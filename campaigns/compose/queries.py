@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, func, or_, select
 
 from campaigns.accounts.models import User
-from campaigns.audience.queries import LARGEST_ID, UserState, in_state, merge_field_names
+from campaigns.audience.queries import UserState, in_state, merge_field_names
 from campaigns.compose.checks import CheckInput, Finding, run_checks
 from campaigns.compose.markdown import parse_body
 from campaigns.compose.marks import Marks
@@ -26,6 +26,7 @@ from campaigns.compose.rendering import (
     recipient_fields,
 )
 from campaigns.config import current_settings
+from campaigns.database import LARGEST_ID
 from campaigns.errors import NotFound
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail

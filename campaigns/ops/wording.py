@@ -25,6 +25,7 @@ def task_words(name: str) -> str:
     words = {
         "mail.send_mail": _("Send a single mail"),
         "mail.sweep_outbox": _("Look for single mails left behind"),
+        "accounts.note_refused_login": _("Note a log-in that was refused"),
         "delivery.send_batch": _("Send a batch"),
         "delivery.record_totals": _("Record the totals"),
         "delivery.end_hold": _("End the hold of a launch"),

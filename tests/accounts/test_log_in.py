@@ -66,7 +66,7 @@ def test_a_failure_never_says_what_did_not_fit(client: FlaskClient, person: User
     make_user("imported@example.com")
     response = submit(client, "/login", {"email": email, "password": password or " "})
     assert response.status_code == 422
-    assert "The address or the password is wrong, or the address is not confirmed yet." in response.text
+    assert "The address or the password is wrong, or the account cannot be used" in response.text
     assert not password or f'value="{password}"' not in response.text
     assert db.session.execute(select(LoginSession)).first() is None
 

@@ -17,6 +17,7 @@ from campaigns.errors import NotFound, UserError
 from campaigns.extensions import db
 from campaigns.mail.addresses import AddressError
 from campaigns.security import Role
+from campaigns.team.services import change_role
 from tests.pages import submit
 from tests.people import PASSWORD, make_user
 
@@ -31,22 +32,22 @@ def role_of(user_id: int) -> str | None:
 def test_a_change_of_role_counts_at_once_and_ends_the_log_ins(owner: User, logged_in: LoggedIn) -> None:
     person = make_user("eve@example.com", password=True, role="editor")
     client = logged_in(person)
-    services.change_role(person.id, Role.SENDER, by=owner)
+    change_role(person.id, Role.SENDER, by=owner)
     assert role_of(person.id) == "sender"
     assert client.get("/account").status_code == 303
-    services.change_role(person.id, None, by=owner)
+    change_role(person.id, None, by=owner)
     assert role_of(person.id) is None
 
 
 def test_the_last_owner_stays_an_owner(owner: User) -> None:
     with pytest.raises(UserError):
-        services.change_role(owner.id, Role.ADMIN, by=owner)
+        change_role(owner.id, Role.ADMIN, by=owner)
     assert role_of(owner.id) == "owner"
-    services.change_role(owner.id, Role.OWNER, by=owner)
+    change_role(owner.id, Role.OWNER, by=owner)
     second = make_user("second@example.com", role="owner")
-    services.change_role(owner.id, None, by=owner)
+    change_role(owner.id, None, by=owner)
     with pytest.raises(UserError):
-        services.change_role(second.id, None, by=second)
+        change_role(second.id, None, by=second)
 
 
 @pytest.mark.both_databases
@@ -59,7 +60,7 @@ def test_two_owners_who_step_down_at_once_do_not_leave_nobody(app: Flask, owner:
         with app.app_context(), app.test_request_context():
             start.wait()
             try:
-                services.change_role(user_id, None, by=None)
+                change_role(user_id, None, by=None)
             except UserError:
                 refused.append(user_id)
             finally:
@@ -77,13 +78,13 @@ def test_two_owners_who_step_down_at_once_do_not_leave_nobody(app: Flask, owner:
 def test_who_has_not_proved_the_address_gets_no_role(owner: User) -> None:
     person = make_user("eve@example.com", password=True, verified=False)
     with pytest.raises(UserError):
-        services.change_role(person.id, Role.ADMIN, by=owner)
+        change_role(person.id, Role.ADMIN, by=owner)
     assert role_of(person.id) is None
 
 
 def test_nobody_can_be_given_a_role_who_is_gone(owner: User) -> None:
     with pytest.raises(NotFound):
-        services.change_role(99_999, Role.ADMIN, by=owner)
+        change_role(99_999, Role.ADMIN, by=owner)
 
 
 @pytest.mark.both_databases

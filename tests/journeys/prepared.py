@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import update
 
 from campaigns.accounts.account_links import issue_link
+from campaigns.accounts.addresses import parse_address
 from campaigns.accounts.models import LinkPurpose, User
 from campaigns.audience.fields import remember_fields
 from campaigns.audience.imports import add_import, check_import, report_import, save_import
@@ -29,11 +30,15 @@ from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.heartbeats import Activity, Kind, record_heartbeat
 from campaigns.ops.inbox import InboxWriter, inbox_path, inbox_row, newest_id
 from campaigns.periodic_jobs import Outcome, due_jobs, note_run, run_if_due
+from campaigns.security import Role
 from campaigns.site import Site
+from campaigns.team.invitations import invite, token_of
+from campaigns.team.models import Invitation
 from tests.people import make_user, make_users
 from tests.reports.ledgers import LATER, LOST, NO_USER, SKIPPED, settle_batch
 
 LONG_NAME = "대한민국서울특별시종로구청운효자동주민센터소식지구독자모임대표"
+LONG_INVITED = "a.colleague.with.a.long.name@another-company-with-a-long-name.example.org"
 LONG_ADDRESS = "a.very.long.address.that.somebody.really.has.at.work@a-company-with-a-long-name.example.org"
 BODY = """# 11월 소식
 
@@ -56,6 +61,7 @@ def prepare(folder: Path) -> dict[str, Any]:
     }
     found |= _drafts() | _launched() | _running() | _ended()
     found["repeated"] = _repeated(found["failed"])
+    found |= _team(owner)
     _jobs()
     found["mail"] = _inbox(folder)
     found |= _imports(folder, owner.id)
@@ -106,6 +112,18 @@ def _people() -> User:
     db.session.add(Suppression(address_key="person3@example.com", reason="hard_bounce", detail="550 5.1.1 unknown"))
     db.session.commit()
     return people["owner"]
+
+
+def _team(owner: User) -> dict[str, Any]:
+    """Let one be asked for a code, deactivate another, and invite people."""
+    make_user("halfway@example.com", role="editor", password=True, name="한도윤", two_step_at=utcnow())
+    gone = make_user("gone@example.com", role="editor", password=True, name="오예린", deactivated_at=utcnow())
+    invite(parse_address(LONG_INVITED), Role.SENDER, name="한지우", language="ko", by=owner)
+    invite(parse_address("late@example.org"), Role.VIEWER, name="", language="en", by=owner)
+    pending, late = db.session.query(Invitation).order_by(Invitation.id)
+    late.expires_at = utcnow() - timedelta(hours=1)
+    db.session.commit()
+    return {"invitation": token_of(pending), "member": _id_of("sender@example.com"), "deactivated": gone.id}
 
 
 def _drafts() -> dict[str, int]:

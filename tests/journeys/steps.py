@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pyotp
 from playwright.sync_api import Locator, Page, expect
 
 from tests.journeys.browsing import Windows
@@ -52,6 +53,20 @@ def log_in(page: Page, site: Installation, *, address: str = OWNER, password: st
     page.locator("#password").fill(password)
     page.locator("main form button.primary").click()
     page.wait_for_url(lambda url: "/login" not in url)
+
+
+def set_up_two_step(page: Page, url: str, *, confirm: bool = True) -> pyotp.TOTP:
+    """Set up two-step log-in as an app that was given the key by hand; ends on the page of the recovery codes."""
+    page.goto(f"{url}/account/two-step")
+    page.locator("#password").fill(PASSWORD)
+    page.locator("main form button.primary").click()
+    key = page.locator(".key-values dd").first.inner_text().replace(" ", "")
+    app = pyotp.TOTP(key)
+    if confirm:
+        page.locator("#code").fill(app.now())
+        page.locator("main form button.primary").click()
+        expect(page.locator(".codes li")).to_have_count(10)
+    return app
 
 
 def write_campaign(page: Page, site: Installation, *, subject: str) -> int:

@@ -16,6 +16,7 @@ from tests.journeys.looking import (
     words_left_in_english,
 )
 from tests.journeys.serving import PreparedSite
+from tests.journeys.steps import set_up_two_step
 from tests.people import PASSWORD
 
 # Who opens it, and where; the braces are filled in from the prepared site.
@@ -30,6 +31,10 @@ PAGES = {
     "confirm": ("", "/verify/{verify}"),
     "confirm, bad link": ("", "/verify/nothing"),
     "another confirmation": ("", "/verify"),
+    "invitation": ("", "/invite/{invitation}"),
+    "invitation, bad link": ("", "/invite/nothing"),
+    "enter the code": ("halfway", "/login/code"),
+    "enter a recovery code": ("halfway", "/login/recovery-code"),
     "account deleted": ("", "/account/deleted"),
     "unsubscribe": ("", "/p/u/{unsubscribe}"),
     "unsubscribe, bad link": ("", "/p/u/nothing"),
@@ -41,6 +46,9 @@ PAGES = {
     "mail, text": ("", "/inbox/{mail}?view=text"),
     "not found": ("", "/no-such-page"),
     "account": ("nobody", "/account"),
+    "two-step log-in, off": ("nobody", "/account/two-step"),
+    "two-step log-in, offered": ("admin", "/account/two-step"),
+    "two-step log-in, on": ("sender", "/account/two-step"),
     "delete the account": ("nobody", "/account/delete"),
     "not allowed": ("nobody", "/campaigns"),
     "dashboard": ("owner", "/"),
@@ -94,6 +102,11 @@ PAGES = {
     "import, failed": ("owner", "/imports/{not_imported}"),
     "new import": ("owner", "/imports/new"),
     "mails of a user": ("owner", "/users/{user}/mails"),
+    "team": ("owner", "/team"),
+    "roles": ("owner", "/team/roles"),
+    "invite": ("owner", "/team/invite"),
+    "member": ("owner", "/team/{member}"),
+    "member, deactivated": ("owner", "/team/{deactivated}"),
     "jobs": ("owner", "/jobs"),
     "schedule": ("owner", "/jobs/schedule"),
     "activity log": ("owner", "/audit"),
@@ -143,9 +156,12 @@ REFUSED = {"not found": 404, "not allowed": 403, "unsubscribe, bad link": 404}
 def logged_in(chromium: Browser, prepared_site: PreparedSite) -> dict[str, list[dict[str, str]]]:
     """The cookies of one log-in of each role."""
     cookies = {"": []}
-    for role in ("nobody", "owner", "viewer"):
+    for role in ("nobody", "owner", "viewer", "admin", "sender"):
         context = chromium.new_context()
-        _log_in(context.new_page(), prepared_site.url, f"{role}@example.com")
+        page = context.new_page()
+        _log_in(page, prepared_site.url, f"{role}@example.com")
+        if role in ("admin", "sender"):
+            set_up_two_step(page, prepared_site.url, confirm=role == "sender")
         cookies[role] = [each for each in context.cookies() if each["name"] != "language"]
         context.close()
     return cookies
@@ -161,7 +177,9 @@ def test_a_page_is_clean_at_every_width(
     page = windows.open(language=language, width=320, color_scheme=theme)
     # A page that a mail leads to speaks the mail's language, unless its reader has chosen another.
     chosen = {"name": "language", "value": language, "url": prepared_site.url}
-    page.context.add_cookies([*logged_in[role], chosen])
+    page.context.add_cookies([*logged_in.get(role, []), chosen])
+    if role == "halfway":  # waits for its code too shortly to be shared
+        _enter_password(page, prepared_site.url, "halfway@example.com")
     answer = page.goto(prepared_site.url + path.format(**prepared_site.found))
     assert answer is not None
     assert answer.status == REFUSED.get(name, answer.status if "bad link" in name else 200)
@@ -188,8 +206,13 @@ def test_no_page_is_forgotten(app: Flask) -> None:
 
 
 def _log_in(page: Page, url: str, address: str) -> None:
+    _enter_password(page, url, address)
+    page.wait_for_url(lambda now: "/login" not in now)
+
+
+def _enter_password(page: Page, url: str, address: str) -> None:
     page.goto(f"{url}/login")
     page.locator("#email").fill(address)
     page.locator("#password").fill(PASSWORD)
-    page.locator("main form button.primary").click()
-    page.wait_for_url(lambda now: "/login" not in now)
+    with page.expect_navigation():
+        page.locator("main form button.primary").click()

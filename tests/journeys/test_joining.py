@@ -22,7 +22,7 @@ def open_mailed_link(page: Page, site: Installation, address: str, *, since: int
     page.locator(f"a[href='/inbox/{mail}']").click()
     frame = page.locator("iframe.preview-frame").content_frame
     with page.context.expect_page() as opened:
-        frame.locator("a[href*='/verify/'], a[href*='/password/reset/']").first.click()
+        frame.locator("a[href*='/verify/'], a[href*='/password/reset/'], a[href*='/invite/']").first.click()
     opened.value.wait_for_load_state()
     return opened.value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from campaigns.database import BigId, Json, UtcDateTime
+from campaigns.database import BigId, Json, KeyText, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -106,6 +106,53 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "local_date", name=op.f("uq_digest_user_id_local_date")),
     )
     op.create_table(
+        "invitation",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("address_key", KeyText, nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("language", sa.String(length=8), nullable=False),
+        sa.Column("role", sa.String(length=10), nullable=False),
+        sa.Column("nonce", sa.String(length=32), nullable=False),
+        sa.Column("by_id", BigId, nullable=True),
+        sa.Column("sent_at", UtcDateTime(), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=False),
+        sa.Column("accepted_at", UtcDateTime(), nullable=True),
+        sa.Column("cancelled_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["by_id"], ["users.id"], name=op.f("fk_invitation_by_id_users"), ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
+        sa.UniqueConstraint("address_key", name=op.f("uq_invitation_address_key")),
+    )
+    with op.batch_alter_table("invitation", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_invitation_by_id"), ["by_id"], unique=False)
+
+    op.create_table(
+        "recovery_code",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("user_id", BigId, nullable=False),
+        sa.Column("code_hash", sa.String(length=200), nullable=False),
+        sa.Column("used_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_recovery_code_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recovery_code")),
+    )
+    with op.batch_alter_table("recovery_code", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_recovery_code_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "second_factor",
+        sa.Column("user_id", BigId, nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("last_step", BigId, nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("confirmed_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_second_factor_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_second_factor")),
+    )
+    op.create_table(
         "ledger_difference",
         sa.Column("campaign_id", BigId, nullable=False),
         sa.Column("found_at", UtcDateTime(), nullable=False),
@@ -158,6 +205,9 @@ def upgrade() -> None:
     with op.batch_alter_table("occurrence", schema=None) as batch_op:
         batch_op.create_index("ix_occurrence_campaign_id", ["campaign_id"], unique=False)
 
+    with op.batch_alter_table("account_link", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("new_email", sa.String(length=254), nullable=True))
+
     with op.batch_alter_table("campaign", schema=None) as batch_op:
         batch_op.add_column(sa.Column("is_repeated", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
 
@@ -171,5 +221,12 @@ def upgrade() -> None:
     with op.batch_alter_table("heartbeat", schema=None) as batch_op:
         batch_op.add_column(sa.Column("running", Json, server_default="{}", nullable=False))
 
+    with op.batch_alter_table("login_session", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("needs_code", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
+
     with op.batch_alter_table("site", schema=None) as batch_op:
         batch_op.add_column(sa.Column("reply_to", sa.String(length=254), server_default="", nullable=False))
+
+    with op.batch_alter_table("users", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("two_step_at", UtcDateTime(), nullable=True))
+        batch_op.add_column(sa.Column("deactivated_at", UtcDateTime(), nullable=True))

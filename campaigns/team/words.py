@@ -1,0 +1,42 @@
+"""Roles and rights in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+from campaigns.security import Right, Role
+
+ROLE_WORDS: dict[Role, Any] = {
+    Role.OWNER: _l("Owner"),
+    Role.ADMIN: _l("Admin"),
+    Role.SENDER: _l("Sender"),
+    Role.EDITOR: _l("Editor"),
+    Role.VIEWER: _l("Viewer"),
+}
+ROLE_SENTENCES: dict[Role, Any] = {
+    Role.OWNER: _l("Owner: may do everything"),
+    Role.ADMIN: _l("Admin: also manages people and jobs"),
+    Role.SENDER: _l("Sender: also launches and sees addresses"),
+    Role.EDITOR: _l("Editor: also writes and tests"),
+    Role.VIEWER: _l("Viewer: sees campaigns and reports"),
+}
+RIGHT_WORDS: dict[Right, Any] = {
+    Right.VIEW: _l("See campaigns, reports and the dashboard"),
+    Right.WRITE: _l("Write campaigns and send tests"),
+    Right.LAUNCH: _l("Launch, pause, resume and cancel campaigns"),
+    Right.SEE_USERS: _l("See people and their addresses in full"),
+    Right.MANAGE_USERS: _l("Import, change and delete people"),
+    Right.SEE_JOBS: _l("See the jobs page"),
+    Right.MANAGE_JOBS: _l("Run failed tasks again"),
+    Right.SEE_TEAM: _l("See who is in the team"),
+    Right.MANAGE_TEAM: _l("Invite people, change roles up to one’s own, deactivate"),
+    Right.SEE_AUDIT: _l("See the activity log"),
+    Right.MANAGE_SITE: _l("Change settings, make and change owners"),
+}
+
+
+def role_word(role: str | None) -> str:
+    """Return a role's name; "No role" for none."""
+    return str(ROLE_WORDS[Role(role)] if role else _l("No role"))
