@@ -27,7 +27,12 @@ class Windows:
         locale = {"ko": "ko-KR", "en": "en-US"}[language]
         viewport = {"width": width, "height": height}
         context = self.browser.new_context(
-            viewport=viewport, locale=locale, timezone_id="Asia/Seoul", reduced_motion="reduce", **options
+            viewport=viewport,
+            locale=locale,
+            timezone_id="Asia/Seoul",
+            reduced_motion="reduce",
+            ignore_https_errors=True,  # no browser knows the authority of the tests
+            **options,
         )
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(WATCH_POLICY)

@@ -1,6 +1,7 @@
-"""One running installation for all journeys: web site, workers of every lane, beat and catcher, started once.
+"""One running installation for all journeys: web site, workers of every lane, beat, catcher and Flower, started once.
 
-Test processes that run side by side share it; the last one to leave ends it.
+Where nginx is installed it stands behind it and TLS, as people meet it in production, with the site of
+deploy/nginx.conf. Test processes that run side by side share it; the last one to leave ends it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from campaigns.delivery.models import Delivery, DeliveryState
 from campaigns.extensions import db
 from campaigns.ops.inbox import inbox_path, newest_id, read_page
 from tests import parts
+from tests.deploy.nginx import Nginx, find_nginx, write_site
 from tests.ops.running import Running, processes_of
 from tests.people import make_user, make_users
+from tests.smtp_sink import free_port
 
 HOLD_SECONDS = 12  # long enough to press a button on a busy machine
 CONFIRM_FROM = 20
@@ -44,10 +47,20 @@ Value = TypeVar("Value")
 class Installation:
     """Where it is, and a look behind its pages."""
 
-    url: str
+    url: str  # as people reach it
     folder: Path  # also where its processes are told apart from all others
-    process: int
+    processes: list[int]
     setup_link: str
+    nginx: tuple[str, int, int] | None  # its folder, and the ports of http and https
+
+    @property
+    def front(self) -> Nginx:
+        """The nginx that it stands behind; skips the test where there is none."""
+        if self.nginx is None:
+            parts.skip("nginx is not installed (apt-get install nginx)")
+            raise AssertionError
+        folder, http_port, https_port = self.nginx
+        return Nginx(Path(folder), http_port, https_port)
 
     @property
     def inbox(self) -> Path:
@@ -137,19 +150,32 @@ def _start(folder: Path) -> dict[str, Any]:
         parts.skip("the journeys find processes in /proc, which this system does not have")
     home = folder / f"{time.time_ns()}"
     home.mkdir()
+    port, flower_port = free_port(), free_port()
+    nginx = write_site(home, web_port=port, flower_port=flower_port) if find_nginx() else None
     environ = {"HOLD_SECONDS": str(HOLD_SECONDS), "CONFIRM_FROM": str(CONFIRM_FROM), "BATCH_SIZE": "5"}
-    running = Running(home, **environ, LOG_LEVEL="warning")
+    environ |= {"PORT": str(port), "FLOWER_PORT": str(flower_port), "LOG_LEVEL": "warning"}
+    if nginx:
+        environ |= {"PUBLIC_BASE_URL": nginx.url, "PROXY_HOPS": "1", "FLOWER_URL": f"{nginx.url}/flower"}
+    running = Running(home, **environ)
+    processes = [running.process, *([nginx.start(mark={"INSTANCE_DIR": str(running.instance)})] if nginx else [])]
     running.wait_until_said("/setup?token=", seconds=START_SECONDS)
     link = re.search(r"http\S+/setup\?token=\S+", running.said())
     assert link
-    # It outlives this test process when another one still needs it, so nobody waits for it as for a child.
-    running.process.returncode = 0
-    url = f"http://127.0.0.1:{running.port}"
-    return {"url": url, "folder": str(running.instance), "process": running.process.pid, "setup_link": link[0]}
+    for process in processes:
+        # It outlives this test process when another one still needs it, so nobody waits for it as for a child.
+        process.returncode = 0
+    return {
+        "url": nginx.url if nginx else f"http://127.0.0.1:{port}",
+        "folder": str(running.instance),
+        "processes": [process.pid for process in processes],
+        "setup_link": link[0],
+        "nginx": [str(nginx.folder), nginx.http_port, nginx.https_port] if nginx else None,
+    }
 
 
 def _end(installation: Installation) -> None:
-    os.kill(installation.process, signal.SIGTERM)
+    for process in installation.processes:
+        os.kill(process, signal.SIGTERM)
     deadline = time.monotonic() + END_SECONDS
     while processes_of(installation.folder) and time.monotonic() < deadline:
         time.sleep(0.1)
