@@ -212,7 +212,8 @@ class _Run:
             except (AddressError, HeaderError) as error:
                 self._settle_unbuildable(recipient, error)
                 continue
-            yield Envelope(self.message.sender, recipient.address, content, recipient.position, is_wire_ready=True)
+            envelope_id = f"c{self.lease.campaign_id}-{recipient.position}"
+            yield Envelope(self.message.sender, recipient.address, content, recipient.position, True, envelope_id)
 
     def _must_stop(self) -> bool:
         if self.kept.stop_reason is not None:

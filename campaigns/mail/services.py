@@ -27,7 +27,7 @@ from campaigns.mail.mime import message_id
 from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.mail.smtp import OutcomeKind
 from campaigns.mail.smtp_errors import ConnectionNotOpened
-from campaigns.mail.transport import MailNotSent, Message, connect
+from campaigns.mail.transport import ENVELOPE_ID, MailNotSent, Message, connect
 from campaigns.metrics import count_mails
 from campaigns.site import current_site, default_sender
 
@@ -155,6 +155,7 @@ def _message(mail: OutboxMail, content: MailContent) -> Message:
         extra_headers={**TRANSACTIONAL_HEADERS, **content.headers},
     )
     message.sender_name = name
+    message.mail_options = [f"{ENVELOPE_ID}m{mail.id}"]
     message.msgId = message_id(current_settings().secret_key.encode()[:64], "outbox", mail.id, domain=domain)
     return message
 

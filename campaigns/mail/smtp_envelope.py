@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from campaigns.mail.addresses import AddressError, WireAddress, wire_address
+from campaigns.mail.notifications import notify_parameters, return_parameters
 from campaigns.mail.replies import Meaning, Phase, Reason, judge
 from campaigns.mail.smtp_errors import SessionLost
 from campaigns.mail.smtp_session import Session
@@ -20,6 +21,7 @@ class Envelope:
     """`sender` empty is the null sender; `content` is a whole message; `ref` is the caller's and never sent.
 
     With `is_wire_ready` the content is what `wire_content` would make of it, final dot and all, and goes out untouched.
+    `envelope_id` comes back in a bounce as Original-Envelope-Id, where the server offers that (RFC 3461 §4.4).
     """
 
     sender: str
@@ -27,6 +29,7 @@ class Envelope:
     content: bytes
     ref: int
     is_wire_ready: bool = False
+    envelope_id: str = ""
 
     @property
     def wire_form(self) -> bytes:
@@ -157,8 +160,12 @@ def _message(
             text = "the address needs SMTPUTF8, which the server does not offer"
             return _refused_here(Meaning.RECIPIENT_PERMANENT, Reason.UNSENDABLE_EAI, text)
         parameters += " BODY=8BITMIME SMTPUTF8" if "8BITMIME" in session.offers else " SMTPUTF8"
+    wishes = ""
+    if "DSN" in session.offers:
+        parameters += return_parameters(envelope.envelope_id) if sender else ""
+        wishes = notify_parameters(recipient)
     mail = f"MAIL FROM:<{sender or ''}>{parameters}\r\n".encode()
-    return Message(envelope, mail, f"RCPT TO:<{recipient}>\r\n".encode())
+    return Message(envelope, mail, f"RCPT TO:<{recipient}>{wishes}\r\n".encode())
 
 
 @lru_cache(maxsize=256)

@@ -21,6 +21,8 @@ from campaigns.mail.mime import build_message
 from campaigns.mail.reply_counts import count_reply
 from campaigns.mail.smtp import ConnectionNotOpened, Envelope, Outcome, OutcomeKind
 
+ENVELOPE_ID = "ENVID="
+
 logger = logging.getLogger(__name__)
 
 
@@ -83,10 +85,16 @@ class _Host:
         self._left = list(servers(current_settings()))
         self._connection = connect_to_any(self._left)
 
-    def sendmail(self, sender: str, recipients: Sequence[str], content: bytes, *_options: object) -> None:
-        """Send to each recipient in an envelope of its own. Raises MailNotSent for the first that is not taken."""
+    def sendmail(
+        self, sender: str, recipients: Sequence[str], content: bytes, mail_options: Sequence[str] = (), *_: object
+    ) -> None:
+        """Send to each recipient in an envelope of its own. Raises MailNotSent for the first that is not taken.
+
+        Of Flask-Mail's options for MAIL only ENVID=… is heeded; the others follow from what the server offers.
+        """
+        envelope_id = next((each[len(ENVELOPE_ID) :] for each in mail_options if each.startswith(ENVELOPE_ID)), "")
         for number, recipient in enumerate(recipients):
-            outcome = self._send(Envelope(sender, recipient, content, number))
+            outcome = self._send(Envelope(sender, recipient, content, number, envelope_id=envelope_id))
             if outcome.kind is not OutcomeKind.SENT:
                 raise MailNotSent(outcome)
 

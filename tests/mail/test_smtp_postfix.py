@@ -89,7 +89,10 @@ def test_a_strict_postfix_finds_nothing_to_complain_about(postfix: ServerSetting
     content = b"Subject: x\n\n.\nbare\n.\r\n..\r\nend"
     with open_connection(settings) as connection:
         assert connection.pipelining is pipelining
-        source = (Envelope("a@example.com", f"user{number}@example.org", content, number) for number in range(60))
+        source = (
+            Envelope("a@example.com", f"user{number}@example.org", content, number, envelope_id=f"c1-{number}")
+            for number in range(60)
+        )
         settled = {envelope.ref: outcome for envelope, outcome in connection.send_all(source)}
     assert list(settled) == list(range(60))
     assert Counter(outcome.kind for outcome in settled.values()) == {

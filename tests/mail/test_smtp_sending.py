@@ -242,6 +242,33 @@ def test_size_is_announced_only_where_it_is_offered() -> None:
             assert expected in server.commands
 
 
+def test_short_bounces_that_name_the_mail_are_asked_for_only_where_that_is_offered() -> None:
+    mail = envelope(1, recipient="kim+news=1@example.org", envelope_id="c7-1 +")
+    with ScriptedServer(offers=["DSN", "SIZE"]) as server, open_connection(server.settings()) as connection:
+        assert connection.send(mail).kind is SENT
+        assert connection.send(envelope(2)).kind is SENT
+        assert connection.send(envelope(3, sender="", envelope_id="m3")).kind is SENT
+        assert [line for line in server.commands if line.startswith(("MAIL", "RCPT"))] == [
+            "MAIL FROM:<news@example.com> SIZE=24 RET=HDRS ENVID=c7-1+20+2B",
+            "RCPT TO:<kim+news=1@example.org> NOTIFY=FAILURE,DELAY ORCPT=rfc822;kim+2Bnews+3D1@example.org",
+            "MAIL FROM:<news@example.com> SIZE=24 RET=HDRS",
+            "RCPT TO:<user2@example.org> NOTIFY=FAILURE,DELAY ORCPT=rfc822;user2@example.org",
+            "MAIL FROM:<> SIZE=24",
+            "RCPT TO:<user3@example.org> NOTIFY=FAILURE,DELAY ORCPT=rfc822;user3@example.org",
+        ]
+    with ScriptedServer(offers=["SIZE"]) as server, open_connection(server.settings()) as connection:
+        assert connection.send(mail).kind is SENT
+        assert server.commands[1:3] == ["MAIL FROM:<news@example.com> SIZE=24", "RCPT TO:<kim+news=1@example.org>"]
+
+
+def test_an_address_beyond_ascii_goes_without_its_original_form() -> None:
+    offers = ["DSN", "SMTPUTF8", "8BITMIME", "PIPELINING"]
+    with ScriptedServer(offers=offers) as server, open_connection(server.settings()) as connection:
+        assert connection.send(envelope(1, recipient="한글@한글.test", envelope_id="c7-1")).kind is SENT
+        assert "MAIL FROM:<news@example.com> BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=c7-1" in server.commands
+        assert "RCPT TO:<한글@xn--bj0bj06e.test> NOTIFY=FAILURE,DELAY" in server.commands
+
+
 def test_smtputf8_is_asked_for_only_where_an_address_needs_it() -> None:
     with ScriptedServer(offers=["SMTPUTF8", "8BITMIME"]) as server, open_connection(server.settings()) as connection:
         connection.send(envelope(1))
