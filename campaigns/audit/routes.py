@@ -30,6 +30,7 @@ PAGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "user": ("audience.show_user", ("user_id",)),
     "import": ("audience.show_import", ("import_id",)),
     "job": ("ops.jobs", ()),
+    "invitation": ("team.list_members", ()),
     "setting": ("settings.index", ()),
 }
 

@@ -17,7 +17,7 @@ from campaigns.clock import utcnow
 from campaigns.extensions import db
 from campaigns.remote_address import client_address
 
-SEEN_ONCE_PER: Final = timedelta(hours=1)
+ONCE_PER: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a person by id and address, or a command or task by its name; nobody known when both are empty."""
+    """Who acts: a person by id and address, or a command or task by its name; nobody known when both are empty.
+
+    Said only where the request does not know: a log-in that begins, a link in a mail.
+    """
 
     id: int | None = None
     name: str = ""
@@ -69,18 +72,32 @@ def record_action(
     db.session.add(entry)
 
 
-def record_view(action: str, target: Target) -> None:
-    """Note that personal data was seen, once per person, object and hour. Commits; harmless to repeat."""
+def record_once(
+    action: str,
+    target: Target,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> bool:
+    """As `record_action`, unless the same person did the same to the same object within the hour; tells which."""
     actor = _this_actor()
-    seen = (
+    same = (
         AuditEntry.target_kind == target.kind,
         AuditEntry.target_id == str(target.id),
         AuditEntry.action == action,
         AuditEntry.actor_id == actor.id,
-        AuditEntry.at > utcnow() - SEEN_ONCE_PER,
+        AuditEntry.actor == actor.name,
+        AuditEntry.at > utcnow() - ONCE_PER,
     )
-    if db.session.scalar(select(AuditEntry.id).where(*seen).limit(1)) is None:
-        record_action(action, target, by=actor)
+    if db.session.scalar(select(AuditEntry.id).where(*same).limit(1)) is not None:
+        return False
+    record_action(action, target, before=before, after=after, by=actor)
+    return True
+
+
+def record_view(action: str, target: Target) -> None:
+    """Note that personal data was seen, once per person, object and hour. Commits; harmless to repeat."""
+    if record_once(action, target):
         db.session.commit()
 
 
@@ -112,10 +129,10 @@ def mask(text: str) -> str:
     return f"{shown[:1]}***{at}{domain if at else ''}" if text else ""
 
 
-def what_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return `before` and `after` for an entry, with only what differs; empty when nothing does."""
+def what_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what was before and what is after, only where they differ."""
     names = [name for name in after if before.get(name) != after[name]]
-    return {"before": {name: before.get(name) for name in names}, "after": {name: after[name] for name in names}}
+    return {name: before.get(name) for name in names}, {name: after[name] for name in names}
 
 
 def _this_actor() -> Actor:

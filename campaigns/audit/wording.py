@@ -13,6 +13,7 @@ from campaigns.audit.models import COMMAND_LINE, AuditEntry
 ACTIONS: Final[dict[str, Any]] = {
     "campaign.created": _l("Created a campaign"),
     "campaign.edited": _l("Changed a campaign"),
+    "campaign.text_edited": _l("Changed the text of a campaign"),
     "campaign.deleted": _l("Deleted a draft"),
     "campaign.archived": _l("Archived a campaign"),
     "campaign.unarchived": _l("Put a campaign back into the list"),

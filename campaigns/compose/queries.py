@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 
 from campaigns.accounts.models import User
 from campaigns.audience.queries import UserState, in_state, merge_field_names
+from campaigns.audit.services import Target
 from campaigns.compose.checks import CheckInput, Finding, run_checks
 from campaigns.compose.markdown import parse_body
 from campaigns.compose.marks import Marks
@@ -63,6 +64,11 @@ def get_campaign(campaign_id: int) -> Campaign:
 def get_campaigns(campaign_ids: Sequence[int]) -> Sequence[Campaign]:
     """Return those of these campaigns that there are."""
     return db.session.scalars(select(Campaign).where(Campaign.id.in_(campaign_ids))).all()
+
+
+def target_of(campaign: Campaign) -> Target:
+    """Return a campaign as the activity log names it."""
+    return Target("campaign", campaign.id, campaign.subject)
 
 
 def list_campaigns(tab: str, *, search: str = "", before: int | None = None, after: int | None = None) -> CampaignPage:

@@ -6,14 +6,15 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from flask_babel import gettext as _
 from sqlalchemy import Delete, Update, delete, update
 
+from campaigns.audit.services import Target, mask, record_action, record_once, what_changed
 from campaigns.clock import utcnow
 from campaigns.compose.models import FINAL_STATES, Campaign, CampaignState
-from campaigns.compose.queries import get_campaign
+from campaigns.compose.queries import get_campaign, target_of
 from campaigns.errors import Conflict
 from campaigns.extensions import db
 from campaigns.mail.services import queue_mail
@@ -51,13 +52,15 @@ class DraftConflict(Conflict):
         self.latest = latest
 
 
-def create_campaign(*, created_by_id: int | None, draft: Draft | None = None) -> int:
+def create_campaign(*, created_by_id: int | None, draft: Draft | None = None, copy_of: int | None = None) -> int:
     """Add a draft, empty unless one is given, in the site's language and name; return its id. Commits."""
     site = current_site()
     usual = {"language": site.language, "sender_name": default_sender()[0], "reply_to": site.reply_to}
     values = asdict(draft) if draft else usual
     campaign = Campaign(created_by_id=created_by_id, **values)
     db.session.add(campaign)
+    db.session.flush()
+    record_action("campaign.created", target_of(campaign), after={"copy_of": copy_of} if copy_of else None)
     db.session.commit()
     return campaign.id
 
@@ -77,13 +80,16 @@ def save_draft(campaign_id: int, draft: Draft, *, version: int) -> int:
     when another save came first, and Conflict when the campaign has been launched.
     """
     campaign = get_campaign(campaign_id)
-    if campaign.is_editable and _draft_of(campaign) == draft:
+    before = _draft_of(campaign)
+    if campaign.is_editable and before == draft:
         return campaign.version
     saved = _run(
         update(Campaign)
         .where(Campaign.id == campaign_id, Campaign.state == CampaignState.DRAFT, Campaign.version == version)
         .values(**asdict(draft), version=version + 1, updated_at=utcnow())
     )
+    if saved:
+        _record_edit(campaign_id, before, draft)
     db.session.commit()
     if not saved:
         _explain_refusal(campaign_id)
@@ -92,14 +98,18 @@ def save_draft(campaign_id: int, draft: Draft, *, version: int) -> int:
 
 def duplicate_campaign(campaign_id: int, *, created_by_id: int | None) -> int:
     """Add a draft with the same content as a campaign in any state; return its id. Commits. Raises NotFound."""
-    return create_campaign(created_by_id=created_by_id, draft=_draft_of(get_campaign(campaign_id)))
+    draft = _draft_of(get_campaign(campaign_id))
+    return create_campaign(created_by_id=created_by_id, draft=draft, copy_of=campaign_id)
 
 
 def delete_draft(campaign_id: int) -> None:
     """Delete a draft for good. Commits. Raises NotFound, and Conflict when it is no draft any more or is repeated."""
-    is_repeated = get_campaign(campaign_id).is_repeated
+    campaign = get_campaign(campaign_id)
+    target, is_repeated = target_of(campaign), campaign.is_repeated
     of_use = Campaign.state == CampaignState.DRAFT, Campaign.is_repeated.is_(False)
     deleted = _run(delete(Campaign).where(Campaign.id == campaign_id, *of_use))
+    if deleted:
+        record_action("campaign.deleted", target)
     db.session.commit()
     if not deleted and is_repeated:
         raise Conflict(_("Copies of this campaign go out by a rule. End the repetition first."))
@@ -109,12 +119,15 @@ def delete_draft(campaign_id: int) -> None:
 
 def archive_campaign(campaign_id: int) -> None:
     """Put a finished campaign out of the list. Commits; a repeat is harmless. Raises NotFound and Conflict."""
-    get_campaign(campaign_id)
+    campaign = get_campaign(campaign_id)
+    target, was_archived = target_of(campaign), campaign.archived_at is not None
     archived = _run(
         update(Campaign)
         .where(Campaign.id == campaign_id, Campaign.state.in_(FINAL_STATES))
         .values(archived_at=utcnow())
     )
+    if archived and not was_archived:
+        record_action("campaign.archived", target)
     db.session.commit()
     if not archived:
         raise Conflict(_("Only campaigns that have ended can be archived."))
@@ -122,8 +135,10 @@ def archive_campaign(campaign_id: int) -> None:
 
 def unarchive_campaign(campaign_id: int) -> None:
     """Put an archived campaign back into the list. Commits; a repeat is harmless. Raises NotFound."""
-    get_campaign(campaign_id)
-    _run(update(Campaign).where(Campaign.id == campaign_id).values(archived_at=None))
+    target = target_of(get_campaign(campaign_id))
+    is_archived = Campaign.archived_at.is_not(None)
+    if _run(update(Campaign).where(Campaign.id == campaign_id, is_archived).values(archived_at=None)):
+        record_action("campaign.unarchived", target)
     db.session.commit()
 
 
@@ -147,6 +162,8 @@ def queue_test_mails(campaign_id: int, addresses: Sequence[str], *, as_user_id: 
     ]
     campaign.tested_version = campaign.version
     mail_ids = tuple(mail.id for mail in mails)
+    tested = {"addresses": [mask(address) for address in addresses], "as_user": as_user_id}
+    record_action("campaign.test_sent", target_of(campaign), after=tested)
     db.session.commit()
     return QueuedTest(group_key, mail_ids)
 
@@ -154,6 +171,23 @@ def queue_test_mails(campaign_id: int, addresses: Sequence[str], *, as_user_id: 
 def test_group_prefix(campaign_id: int) -> str:
     """Return what the group keys of a campaign's tests begin with."""
     return f"test-{campaign_id}-"
+
+
+def _record_edit(campaign_id: int, before: Draft, after: Draft) -> None:
+    """Note what was changed; that the text was, once per person and hour: the composer saves every few seconds."""
+    target = Target("campaign", campaign_id, after.subject)
+    was, now = what_changed(_without_body(before), _without_body(after))
+    if now:
+        record_action("campaign.edited", target, before=was, after=now)
+    if before.body != after.body:
+        was, now = {"body_characters": len(before.body)}, {"body_characters": len(after.body)}
+        record_once("campaign.text_edited", target, before=was, after=now)
+
+
+def _without_body(draft: Draft) -> dict[str, Any]:
+    values = asdict(draft)
+    del values["body"]
+    return values
 
 
 def _draft_of(campaign: Campaign) -> Draft:

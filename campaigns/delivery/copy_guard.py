@@ -25,6 +25,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from campaigns.audit.services import Target, record_action
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.config import current_settings
@@ -84,6 +85,7 @@ def confirm() -> int:
     """
     sending = list(db.session.scalars(select(Campaign.id).where(Campaign.state == CampaignState.SENDING)))
     paused = sum(states.pause(campaign_id, reason=COPIED) for campaign_id in sending)
+    record_action("site.database_confirmed", Target("site"), after={"campaigns_paused": paused})
     _settle_in()
     logger.warning("the database was confirmed to be this site's own; %s campaigns were paused", paused)
     return paused

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
+from campaigns.audit.services import mask
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.delivery import states
 from campaigns.delivery.brake import resume_past_brake
@@ -43,6 +44,12 @@ class Rest(StrEnum):
         return f"reopened_{self.value}"
 
 
+# What the activity log calls it when a person sends to them after all.
+DEEDS = {
+    Rest.UNCERTAIN: "campaign.sent_again",
+    Rest.FAILED: "campaign.retried",
+    Rest.CANCELLED: "campaign.sent_to_rest",
+}
 PAUSE_REASONS = {rest.pause_reason: rest for rest in Rest}
 
 
@@ -77,7 +84,8 @@ def reopen(campaign_id: int, rest: Rest) -> bool:
     The edge then enqueues `return_rows`. A repeat says True until the campaign goes on. False for a campaign that has
     not ended, or whose cancel is not through.
     """
-    if states.reopen(campaign_id, reason=rest.pause_reason):
+    deed = states.Deed(DEEDS[rest], {"people": count_people(campaign_id, rest)})
+    if states.reopen(campaign_id, reason=rest.pause_reason, deed=deed):
         logger.info("campaign %s was reopened for its %s", campaign_id, rest.value)
         return True
     paused = select(Campaign.id).where(Campaign.id == campaign_id, Campaign.state == CampaignState.PAUSED)
@@ -114,6 +122,7 @@ def send_again(campaign_id: int, position: int) -> bool:
         db.session.rollback()
         return False
     recount(batch)
+    states.record_deed(campaign_id, states.Deed("campaign.person_sent_again", _person(campaign_id, position)))
     db.session.commit()
     logger.info("campaign %s: %s is sent to again", campaign_id, position)
     return True
@@ -125,12 +134,22 @@ def leave(campaign_id: int, position: int | None = None) -> int:
     They stay `uncertain`, for that is the truth; should their worker tell the outcome after all, it still counts.
     """
     chosen = () if position is None else (Delivery.position == position,)
-    decided = 0
+    decided, people = 0, 1 if position is not None else count_people(campaign_id, Rest.UNCERTAIN)
     for number in list(_batches(campaign_id, Rest.UNCERTAIN)):
         batch = lock_batch(campaign_id, number)
-        decided += _change(batch, _are(Rest.UNCERTAIN), *chosen, reason=LEFT)
+        changed = _change(batch, _are(Rest.UNCERTAIN), *chosen, reason=LEFT)
+        if changed and not decided:
+            about = {"people": people} if position is None else _person(campaign_id, position)
+            states.record_deed(campaign_id, states.Deed("campaign.uncertain_left", about))
+        decided += changed
         db.session.commit()
     return decided
+
+
+def _person(campaign_id: int, position: int) -> dict[str, Any]:
+    """Return a recipient for the activity log, which must not keep the address."""
+    here = Delivery.campaign_id == campaign_id, Delivery.position == position
+    return {"position": position, "person": mask(db.session.scalar(select(Delivery.address).where(*here)) or "")}
 
 
 def _return_batch(campaign_id: int, number: int, rest: Rest) -> bool:

@@ -5,16 +5,20 @@
       └──── taken back              sent   cancelled ┘
 
 A repeat is harmless: it finds the campaign elsewhere and returns False. Every function commits, but for those that say
-that they are one step of a transaction.
+that they are one step of a transaction. What a person can cause is written into the activity log with it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, select, update
 
+from campaigns.audit.services import Target, record_action
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.extensions import db
@@ -27,11 +31,20 @@ ENDED = (S.SENT, S.CANCELLED)
 HAS_TOTALS = Campaign.finished_at.is_not(None)
 
 
+@dataclass(frozen=True)
+class Deed:
+    """What the activity log says of an arrow."""
+
+    action: str
+    after: dict[str, Any] = field(default_factory=dict)
+
+
 def start(campaign_id: int, *, by: int | None, launch_key: str, hold_seconds: int, compiled: dict[str, Any]) -> bool:
     """Launch a draft: it waits out its hold, and can be taken back until then."""
     now = utcnow()
     return _move(
-        campaign_id, (S.DRAFT,), S.STARTING, launch_key=launch_key, launched_by_id=by, launched_at=now,
+        campaign_id, (S.DRAFT,), S.STARTING, deed=_launch_deed(hold_seconds, compiled),
+        launch_key=launch_key, launched_by_id=by, launched_at=now,
         hold_until=now + timedelta(seconds=hold_seconds), compiled=compiled, scheduled_at=None,
     )  # fmt: skip
 
@@ -48,15 +61,22 @@ def schedule(
 ) -> bool:
     """Launch a draft at a later time; a row that beat looks at, never a message that waits in the broker."""
     return _move(
-        campaign_id, (S.DRAFT,), S.SCHEDULED, launch_key=launch_key, launched_by_id=by, launched_at=utcnow(),
+        campaign_id, (S.DRAFT,), S.SCHEDULED, deed=_schedule_deed(at, zone, compiled),
+        launch_key=launch_key, launched_by_id=by, launched_at=utcnow(),
         scheduled_at=at, not_after=not_after, schedule_zone=zone, compiled=compiled,
     )  # fmt: skip
 
 
 def take_back(campaign_id: int) -> bool:
     """Return a launched or scheduled campaign to its draft; loses once the freeze has begun. Nothing was sent."""
+    return _back_to_draft(campaign_id, S.STARTING, Deed("campaign.taken_back")) or _back_to_draft(
+        campaign_id, S.SCHEDULED, Deed("campaign.unscheduled")
+    )
+
+
+def _back_to_draft(campaign_id: int, origin: CampaignState, deed: Deed) -> bool:
     return _move(
-        campaign_id, (S.STARTING, S.SCHEDULED), S.DRAFT, launch_key=None, launched_by_id=None, launched_at=None,
+        campaign_id, (origin,), S.DRAFT, deed=deed, launch_key=None, launched_by_id=None, launched_at=None,
         hold_until=None, scheduled_at=None, not_after=None, schedule_zone=None, compiled=None,
     )  # fmt: skip
 
@@ -74,35 +94,39 @@ def begin_preparing(campaign_id: int) -> bool:
 
 def pause(campaign_id: int, *, reason: str = "") -> bool:
     """Stop sending; open dialogues finish, and everybody else goes on waiting."""
-    return _move(campaign_id, (S.SENDING,), S.PAUSED, pause_reason=reason[:300])
+    return _move(
+        campaign_id, (S.SENDING,), S.PAUSED, deed=Deed("campaign.paused", {"reason": reason}), pause_reason=reason[:300]
+    )
 
 
 def resume(campaign_id: int, *, if_paused_for: str | None = None, **values: int) -> bool:
     """Go on sending to those who still wait, or only if it is paused for that reason; the edge starts a round then."""
     condition = () if if_paused_for is None else (Campaign.pause_reason == if_paused_for,)
     return _move(
-        campaign_id, (S.PAUSED,), S.SENDING, *condition, pause_reason="", trouble=None, trouble_reply=None,
+        campaign_id, (S.PAUSED,), S.SENDING, *condition, deed=Deed("campaign.resumed"), pause_reason="",
+        trouble=None, trouble_reply=None,
         trouble_since=None, trouble_tries=0, next_round_at=None, **values,
     )  # fmt: skip
 
 
 def cancel(campaign_id: int) -> bool:
     """End a campaign for those who still wait; the edge then has their rows marked. Cannot be undone."""
-    return _move(campaign_id, STOPPABLE, S.CANCELLED, pause_reason="", trouble=None)
+    return _move(campaign_id, STOPPABLE, S.CANCELLED, deed=Deed("campaign.cancelled"), pause_reason="", trouble=None)
 
 
 def start_late(campaign_id: int, *, by: int | None, hold_seconds: int) -> bool:
     """Start a schedule that was held because its time was missed; from here on it is a launch like any other."""
     now = utcnow()
     return _move(
-        campaign_id, (S.SCHEDULED,), S.STARTING, Campaign.not_after <= now, launched_by_id=by, launched_at=now,
+        campaign_id, (S.SCHEDULED,), S.STARTING, Campaign.not_after <= now,
+        deed=Deed("campaign.launched_late", {"hold_seconds": hold_seconds}), launched_by_id=by, launched_at=now,
         hold_until=now + timedelta(seconds=hold_seconds), not_after=None,
     )  # fmt: skip
 
 
-def reopen(campaign_id: int, *, reason: str) -> bool:
+def reopen(campaign_id: int, *, reason: str, deed: Deed) -> bool:
     """Pause a campaign that has ended, so that some of its recipients can wait again; its totals count anew."""
-    return _move(campaign_id, ENDED, S.PAUSED, HAS_TOTALS, **_reopened(), pause_reason=reason)
+    return _move(campaign_id, ENDED, S.PAUSED, HAS_TOTALS, deed=deed, **_reopened(), pause_reason=reason)
 
 
 def reopen_at_once(campaign_id: int) -> bool:
@@ -159,10 +183,38 @@ def _reopened() -> dict[str, Any]:
     return {"finished_at": None, "totals": None, "reopened_at": utcnow(), "next_round_at": None}
 
 
+def record_deed(campaign_id: int, deed: Deed) -> None:
+    """Add a deed to the activity log; a step of a transaction."""
+    subject = db.session.scalar(select(Campaign.subject).where(Campaign.id == campaign_id)) or ""
+    after = {name: value for name, value in deed.after.items() if value not in (None, "")}
+    record_action(deed.action, Target("campaign", campaign_id, subject), after=after)
+
+
+def _launch_deed(hold_seconds: int, compiled: dict[str, Any]) -> Deed:
+    return Deed("campaign.launched", {"hold_seconds": hold_seconds, "content_sha256": _digest(compiled)})
+
+
+def _schedule_deed(at: datetime, zone: str, compiled: dict[str, Any]) -> Deed:
+    after = {"scheduled_at": at.isoformat(timespec="seconds"), "zone": zone, "content_sha256": _digest(compiled)}
+    return Deed("campaign.scheduled", after)
+
+
+def _digest(compiled: dict[str, Any]) -> str:
+    """Return what proves later which content was launched, without keeping it twice."""
+    return hashlib.sha256(json.dumps(compiled, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
 def _move(
-    campaign_id: int, origins: tuple[CampaignState, ...], target: CampaignState, *conditions: Any, **values: Any
+    campaign_id: int,
+    origins: tuple[CampaignState, ...],
+    target: CampaignState,
+    *conditions: Any,
+    deed: Deed | None = None,
+    **values: Any,
 ) -> bool:
     won = _update(campaign_id, origins, *conditions, state=target, updated_at=utcnow(), **values)
+    if won and deed:
+        record_deed(campaign_id, deed)
     db.session.commit()
     return won
 
