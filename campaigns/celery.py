@@ -67,8 +67,15 @@ class SturdyRedisBackend(RedisBackend):
     """
 
     def on_chord_part_return(self, request: Any, state: Any, result: Any, *_: Any, **__: Any) -> Any:
-        """Count one finished part of a chord, however long Redis needs to come back (up to the retry policy)."""
-        return self.ensure(super().on_chord_part_return, (request, state, result))
+        """Count one finished part of a chord, however long Redis needs to come back (up to the retry policy).
+
+        A part that cannot be counted is let go: an exception from here would leave its message unacknowledged, and a
+        worker whose every slot is taken by such messages works no more. The sweep finds the round that is finished.
+        """
+        try:
+            return self.ensure(super().on_chord_part_return, (request, state, result))
+        except (OperationalError, RedisError, OSError) as error:
+            logger.error("a finished part of a chord was not counted, the sweep will see: %s", error)
 
 
 def enqueue(task: Any, *arguments: Any, **options: Any) -> bool:

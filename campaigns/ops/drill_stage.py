@@ -54,9 +54,13 @@ class Stage:
 
     def start(self) -> None:
         """Start the mail server and Redis. Raises OSError when somebody else has the port."""
+        self.start_sink()
+        self.start_redis()
+
+    def start_sink(self) -> None:
+        """Start the mail server alone. Raises OSError when somebody else has the port."""
         self.sink.start()
         make_private_folder(self.settings.run_dir)
-        self.start_redis()
 
     def start_redis(self) -> None:
         """Start Redis and wait until it answers."""

@@ -75,3 +75,35 @@ def test_only_the_redis_that_counts_the_chords_is_away(make_experiment: Callable
         assert (verdict.by_ledger.sent, verdict.uncertain) == (500, [])
     finally:
         broker.stop()
+
+
+def test_redis_is_away_when_everything_starts(experiment: Experiment) -> None:
+    """Workers and beat wait for it; what was launched meanwhile is found by the sweep."""
+    experiment.stage.start_sink()
+    experiment.start_more("mail.bulk-1", "work", "beat")
+    experiment.launch(200)
+    experiment.stage.watch(8)
+    assert experiment.totals().sent == 0
+    experiment.stage.start_redis()
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (200, [])
+
+
+@pytest.mark.both_databases
+def test_redis_is_out_of_memory_for_a_while(experiment: Experiment) -> None:
+    """It refuses every write, acknowledgements and counts of chords included; all goes on by itself afterwards."""
+    experiment.start()
+    experiment.launch(600, milliseconds_each=20)
+    experiment.wait_for_mails(100)
+    with experiment.stage.redis() as client:
+        client.config_set("maxmemory", "1mb")  # it uses more than that when empty
+    began = time.monotonic()
+    assert not enqueue(send_batch, experiment.campaign_id, 1)
+    assert time.monotonic() - began < 6
+    experiment.stage.watch(8)
+    with experiment.stage.redis() as client:
+        client.config_set("maxmemory", "0")
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (600, [])

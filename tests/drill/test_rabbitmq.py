@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
 
 from campaigns.ops.drill_faults import double_messages
-from campaigns.ops.drill_house import remove_queues
 from tests.drill.harness import Experiment
-from tests.parts import skip
-
-RABBITMQ_URL = os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+from tests.drill.rabbitmq import rabbitmq_settings
 
 
 @pytest.fixture
 def experiment(make_experiment: Callable[..., Experiment]) -> Iterator[Experiment]:
-    try:
-        socket.create_connection(("127.0.0.1", 5672), timeout=2).close()
-    except OSError:
-        skip("no RabbitMQ answers at 127.0.0.1:5672")
-    prefix = f"test-{secrets.token_hex(4)}-"
-    yield make_experiment(BROKER_URL=RABBITMQ_URL, QUEUE_PREFIX=prefix)
-    remove_queues(RABBITMQ_URL, prefix)
+    with rabbitmq_settings() as settings:
+        yield make_experiment(**settings)
 
 
 def test_senders_killed_and_replaced(experiment: Experiment) -> None:
