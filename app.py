@@ -37,6 +37,7 @@ from campaigns.metrics import share_counts
 from campaigns.presentation import register_presentation
 from campaigns.schedule import beat_schedule
 from campaigns.security import register_security
+from campaigns.sentry import start_sentry
 from campaigns.stored_settings import keep_live
 
 BLUEPRINTS = (
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Return the application; without `settings` they are read from the environment, a wrong one ends the process."""
     settings = settings or load_settings_or_exit(os.environ)
     configure_logging(settings)
+    start_sentry(settings)
     share_counts(settings.metrics_dir)
     app = Flask(__name__, instance_path=str(settings.instance_dir))
     app.extensions["carillon.settings"] = settings
@@ -133,11 +135,13 @@ def trusted_hosts(settings: Settings) -> list[str]:
 
 def engine_options(database_url: str) -> dict[str, object]:
     """Return what the database is opened with: a pool for threads, and no waiting for ever."""
+    quiet = {"hide_parameters": True}  # an error names no values: they would stand in logs and failed tasks
     if database_url.startswith("sqlite"):
         pool: dict[str, object] = {"poolclass": QueuePool, "pool_size": 20, "max_overflow": 20}
-        return {**pool, "connect_args": sqlite_connect_args(), "json_serializer": write_json}
+        return {**pool, **quiet, "connect_args": sqlite_connect_args(), "json_serializer": write_json}
     arguments = {"connect_timeout": 5, "application_name": "carillon"}
-    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_timeout": 10, "connect_args": arguments}
+    pool = {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_timeout": 10}
+    return {**pool, **quiet, "connect_args": arguments}
 
 
 def limiter_storage(redis_url: str) -> str:

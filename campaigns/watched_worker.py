@@ -3,6 +3,9 @@
 With `task_reject_on_worker_lost` a task whose process died goes back into its queue without any signal, for ever if the
 task is what kills it; and a message that cannot be decoded is only logged, with its whole body. Both become signals
 here, and the body stays out of the log.
+
+Celery's settings name these classes and nobody imports them: Sentry's SDK changes the consumer's module, and can do so
+only before it is loaded.
 """
 
 from __future__ import annotations
@@ -12,14 +15,10 @@ from typing import Any
 
 from celery.exceptions import WorkerLostError
 from celery.signals import task_rejected
-from celery.utils.dispatch import Signal
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
-# Sent in the worker's main process. `task_id`, `args`, `kwargs`, `reason`; the sender is the task.
-task_worker_lost = Signal(name="task_worker_lost", providing_args=["task_id", "args", "kwargs", "reason"])
-# `message_id`, `task_name` (both may be empty) and `error`; the sender is the consumer.
-message_undecodable = Signal(name="message_undecodable", providing_args=["message_id", "task_name", "error"])
+from campaigns.worker_signals import message_undecodable, task_worker_lost
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from campaigns.mail.tasks import send_mail
 from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.failure_kinds import FailureKind, kind_of_exception
 from campaigns.ops.failure_notice import tell_admins_of_failures
-from campaigns.watched_worker import message_undecodable, task_worker_lost
+from campaigns.worker_signals import message_undecodable, task_worker_lost
 
 BEAT = "beat"
 
