@@ -64,7 +64,7 @@ class Settings:
     batch_size: int  # BATCH_SIZE: recipients in one batch; 500
     bulk_threads: int  # BULK_THREADS: mails that each sending process has on their way at once; 2
     rate_per_second: float  # RATE_PER_SECOND: most mails of campaigns in a second, all workers together; 0 = no limit
-    rate_per_day: int  # RATE_PER_DAY: most mails of campaigns in any 24 hours; 0 = no limit
+    rate_per_day: int  # RATE_PER_DAY: most mails in any 24 hours, of which only campaigns wait; 0 = none
     rate_per_domain: tuple[tuple[str, float], ...]  # RATE_PER_DOMAIN: gmail.com=20,… most mails in a second to a domain
     give_up_hours: int  # GIVE_UP_HOURS: how long temporary refusals are tried again, hours; 24
     brake_failed_percent: int  # BRAKE_FAILED_PERCENT: share of permanent refusals that pauses a campaign; 10, 0 = never

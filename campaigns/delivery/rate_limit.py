@@ -21,9 +21,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from campaigns.config import current_settings
-from campaigns.delivery.rates import DAY_SLOT_SECONDS, DAY_SLOTS, Rates, mails_by_day_slot
+from campaigns.delivery.rates import Rates, mails_by_day_slot
 from campaigns.delivery.throttles import Pace, Throttle
 from campaigns.delivery.token_buckets import SCRIPT, LocalBuckets
+from campaigns.mail.day_count import DAY_SLOT_SECONDS, DAY_SLOTS, day_key
 
 LOCAL_SHARE = 0.1  # of every limit, for each process, while Redis is away
 ANSWER_SECONDS = 0.5
@@ -63,6 +64,7 @@ class RateLimiter:
         """`mails_by_day_slot` tells what went out in the last 24 hours, for a Redis that has lost its count."""
         self._client = client
         self._prefix = f"{prefix}carillon:rate"
+        self._day_key = day_key(prefix)
         self._mails_by_day_slot = mails_by_day_slot
         self._script = client.register_script(SCRIPT)
         self._local = LocalBuckets()
@@ -156,7 +158,7 @@ class RateLimiter:
         """Run the script; None when Redis does not answer."""
         if time.monotonic() < self._away_until:
             return None
-        keys = [self._key(name), f"{self._prefix}:day"]
+        keys = [self._key(name), self._day_key]
         arguments = [rate, burst, least, most, per_day, int(reserve), DAY_SLOT_SECONDS, DAY_SLOTS]
         try:
             answer: list[int] = self._script(keys, arguments)
@@ -173,7 +175,7 @@ class RateLimiter:
         slots = {int(time.time()) // DAY_SLOT_SECONDS: 0, **self._mails_by_day_slot()}
         pipeline = self._client.pipeline()
         for slot, mails in slots.items():
-            pipeline.hsetnx(f"{self._prefix}:day", str(slot), mails)
+            pipeline.hsetnx(self._day_key, str(slot), mails)
         pipeline.execute()
 
     def _read_throttles(self) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.delivery.models import RateSample
 from campaigns.extensions import db
 from campaigns.mail.addresses import AddressError, ascii_domain
-
-DAY_SLOT_SECONDS = 600  # in how fine steps the last 24 hours are counted
-DAY_SLOTS = 144
+from campaigns.mail.day_count import DAY_SLOT_SECONDS, DAY_SLOTS
+from campaigns.mail.models import OutboxMail, OutboxState
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,17 @@ def domain_of(address: str) -> str:
 
 
 def mails_by_day_slot() -> dict[int, int]:
-    """Return how many mails were answered in each slot of the last 24 hours, by the samples of all campaigns."""
+    """Return how many mails went out in each slot of the last 24 hours, by all campaigns' samples and the outbox."""
     since = utcnow() - timedelta(seconds=(DAY_SLOTS + 1) * DAY_SLOT_SECONDS)
     answered = func.sum(RateSample.sent + RateSample.failed)
-    query = select(RateSample.window_start, answered).where(RateSample.window_start > since)
-    slots: dict[int, int] = {}
+    campaigns = select(RateSample.window_start, answered).where(RateSample.window_start > since)
+    is_sent = and_(OutboxMail.state == OutboxState.SENT, OutboxMail.settled_at > since)
+    single = select(OutboxMail.settled_at, func.count()).where(is_sent)
+    slots: Counter[int] = Counter()
     # A connection of its own: whoever waits for a limit must not keep a transaction open meanwhile.
     with db.engine.connect() as connection:
-        for window_start, count in connection.execute(query.group_by(RateSample.window_start)):
-            slot = int(window_start.timestamp()) // DAY_SLOT_SECONDS
-            slots[slot] = slots.get(slot, 0) + int(count)
+        for query in (campaigns.group_by(RateSample.window_start), single.group_by(OutboxMail.settled_at)):
+            rows: Iterable[Any] = connection.execute(query)
+            for moment, count in rows:
+                slots[int(moment.timestamp()) // DAY_SLOT_SECONDS] += int(count)
     return slots

@@ -20,6 +20,7 @@ from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.mail.addresses import AddressError
+from campaigns.mail.day_count import count_single_mail
 from campaigns.mail.domain_groups import domain_group
 from campaigns.mail.headers import HeaderError
 from campaigns.mail.kinds import MailContent, render
@@ -175,6 +176,7 @@ def _send(mail_id: int, token: str, message: Message, attempts: int) -> Delivere
         return _try_again(mail_id, token, attempts, reason=outcome.reason, reply=reply)
     except (AddressError, HeaderError, BadHeaderError) as error:
         return _settle(mail_id, token, OutboxState.FAILED, reason="bad_address", reply=str(error))
+    count_single_mail()
     return _settle(mail_id, token, OutboxState.SENT)
 
 

@@ -42,7 +42,9 @@ def read_rates() -> list[Metric]:
             "carillon_send_limit_mails_per_second", "Most mails of campaigns in a second; 0 = any.", rates.per_second
         ),
         _gauge("carillon_sent_last_24h_mails", "Mails of campaigns in the last 24 hours.", _sent_since(hours=24)),
-        _gauge("carillon_send_limit_24h_mails", "Most mails of campaigns in any 24 hours; 0 = any.", rates.per_day),
+        _gauge(
+            "carillon_send_limit_24h_mails", "Most mails in any 24 hours, single mails counted; 0 = any.", rates.per_day
+        ),
         domains,
     ]
 

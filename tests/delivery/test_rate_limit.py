@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -19,12 +20,14 @@ from campaigns.delivery import rounds, sending, states, stopping
 from campaigns.delivery.models import Delivery
 from campaigns.delivery.queries import campaign_totals, ledger_totals
 from campaigns.delivery.rate_limit import DAY_LIMIT, RATE_LIMIT, RateLimiter, shared_limiter
-from campaigns.delivery.rates import DAY_SLOT_SECONDS, Rates, mails_by_day_slot
+from campaigns.delivery.rates import Rates, mails_by_day_slot
 from campaigns.delivery.reconcile import reconcile, wake_due
 from campaigns.delivery.throttles import RECOVERY_SECONDS, Throttle
 from campaigns.extensions import db
+from campaigns.mail.day_count import DAY_SLOT_SECONDS
 from campaigns.reports.reasons import REASON_WORDS
 from tests.delivery.campaigns import launch_and_freeze, send_round
+from tests.pages import submit
 from tests.people import make_user, make_users
 
 
@@ -280,6 +283,42 @@ def test_a_flushed_redis_learns_from_the_database_what_went_out_today(app, sink,
     assert sum(mails_by_day_slot().values()) == 30
     turn = shared_limiter().take(Rates(per_day=100), 1000)
     assert turn.mails == 70
+
+
+def send_single_mails(app: Flask, run_queued: Callable[..., list[str]], *addresses: str) -> None:
+    for address in addresses:
+        submit(app.test_client(), "/password/forgot", {"email": address})
+    run_queued("mail.now")
+
+
+def test_single_mails_count_toward_the_day_and_do_not_wait_for_it(app, sink, run_queued):
+    make_user("ada@example.com", role="owner", password=True)
+    make_user("kim@example.com", password=True)
+    change_settings(app, rate_per_day=3)
+    assert shared_limiter().take(Rates(per_day=3), 1).mails == 1
+    send_single_mails(app, run_queued, "ada@example.com")
+    assert shared_limiter().take(Rates(per_day=3), 5).mails == 1
+    send_single_mails(app, run_queued, "kim@example.com")
+    assert len(sink.mails) == 2, "a day that is used up holds no single mail"
+    turn = shared_limiter().take(Rates(per_day=3), 1)
+    assert (turn.mails, turn.limit) == (0, DAY_LIMIT)
+
+
+def test_a_flushed_redis_learns_of_single_mails_too(app, sink, run_queued, redis_server):
+    make_user("ada@example.com", role="owner", password=True)
+    change_settings(app, rate_per_day=10)
+    send_single_mails(app, run_queued, "ada@example.com")
+    redis_server.flush()
+    send_single_mails(app, run_queued, "ada@example.com")
+    assert len(sink.mails) == 2
+    assert shared_limiter().take(Rates(per_day=10), 100).mails == 8
+
+
+def test_without_redis_single_mails_go_on(app, sink, run_queued, redis_server):
+    make_user("ada@example.com", role="owner", password=True)
+    change_settings(app, rate_per_day=10, redis_url="unix:///nowhere/redis.sock")
+    send_single_mails(app, run_queued, "ada@example.com")
+    assert len(sink.mails) == 1
 
 
 def test_what_went_out_a_day_ago_counts_no_more(redis_server, app):
