@@ -19,6 +19,7 @@ from tests.people import make_user
 # What anybody may open. A new public route is written down here by hand, after a second thought.
 PUBLIC = {
     "accounts.account_deleted",
+    "accounts.confirm_address",
     "accounts.enter_code",
     "accounts.enter_recovery_code",
     "accounts.forgot_password",
@@ -31,6 +32,7 @@ PUBLIC = {
     "accounts.set_up",
     "accounts.sign_up",
     "accounts.sign_up_sent",
+    "accounts.use_address_link",
     "accounts.use_verification",
     "accounts.verify",
     "audience.subscribe_again",
@@ -52,6 +54,7 @@ PUBLIC = {
 OWN_ACCOUNT = {
     "accounts.account",
     "accounts.begin_two_step",
+    "accounts.change_address",
     "accounts.change_password",
     "accounts.choose_announcements",
     "accounts.delete_account",

@@ -18,6 +18,7 @@ VERIFY_LIFETIME = timedelta(hours=24)
 RESET_LIFETIME = timedelta(minutes=30)
 # For people who have no password yet there is nothing to take over; they may find the mail in the evening.
 CHOOSE_LIFETIME = timedelta(hours=24)
+ADDRESS_LIFETIME = timedelta(hours=1)
 
 
 class LinkState(StrEnum):
@@ -37,7 +38,14 @@ class OpenedLink:
     link: AccountLink | None
 
 
-def issue_link(user_id: int, purpose: LinkPurpose, *, lifetime: timedelta, mail_id: int | None = None) -> str:
+def issue_link(
+    user_id: int,
+    purpose: LinkPurpose,
+    *,
+    lifetime: timedelta,
+    mail_id: int | None = None,
+    new_email: str | None = None,
+) -> str:
     """Add a link to the caller's transaction and return its token; older ones of the purpose die. Commits nothing."""
     drop_links(user_id, purpose)
     link = AccountLink(
@@ -46,6 +54,7 @@ def issue_link(user_id: int, purpose: LinkPurpose, *, lifetime: timedelta, mail_
         nonce=secrets.token_hex(16),
         expires_at=utcnow() + lifetime,
         mail_id=mail_id,
+        new_email=new_email,
     )
     db.session.add(link)
     db.session.flush()

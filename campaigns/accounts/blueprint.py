@@ -6,6 +6,7 @@ from flask import Blueprint, redirect, request, session, url_for
 from flask_login import login_user
 from werkzeug.wrappers import Response
 
+from campaigns.accounts.account_links import LinkState
 from campaigns.accounts.limits import HALF_LOGIN
 from campaigns.accounts.logins import Visitor
 from campaigns.accounts.models import User
@@ -14,6 +15,9 @@ from campaigns.mail.tasks import send_mail
 from campaigns.remote_address import client_address
 
 bp = Blueprint("accounts", __name__)
+
+# What a page about a link answers with: used up is no fault of the visitor's.
+LINK_STATUS = {LinkState.READY: 200, LinkState.USED: 200, LinkState.EXPIRED: 410, LinkState.UNKNOWN: 404}
 
 
 def this_visitor() -> Visitor:

@@ -120,6 +120,27 @@ class ProfileForm(FlaskForm):  # type: ignore[misc]
         self.timezone.choices = [SelectChoice("", _("As the site: %(usual)s", usual=site.timezone)), *zone_choices()]
 
 
+class ChangeAddressForm(FlaskForm):  # type: ignore[misc]
+    """Somebody wants another address for their account."""
+
+    email = EmailField(_l("New e-mail address"), [InputRequired(_l("Enter your new e-mail address.")), check_address])
+    password = PasswordField(_l("Password"), [InputRequired(_l("Enter your password."))])
+
+    def __init__(self, *args: Any, own_key: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._own_key = own_key
+
+    @property
+    def address(self) -> Address:
+        """The address as it was checked."""
+        return parse_address(text_of(self.email))
+
+    def validate_email(self, field: Field) -> None:
+        """The address of the account is no new one."""
+        if self.address.key == self._own_key:
+            raise ValidationError(_("This is the address of your account already."))
+
+
 class AnnouncementsForm(FlaskForm):  # type: ignore[misc]
     """Whether a person wants announcements."""
 

@@ -13,6 +13,7 @@ from babel.dates import format_datetime
 from flask_babel import force_locale, get_locale
 
 from campaigns.accounts.account_links import (
+    ADDRESS_LIFETIME,
     CHOOSE_LIFETIME,
     RESET_LIFETIME,
     VERIFY_LIFETIME,
@@ -22,6 +23,7 @@ from campaigns.accounts.account_links import (
 from campaigns.accounts.models import LinkPurpose, User
 from campaigns.accounts.queries import find_user
 from campaigns.accounts.second_factor import count_recovery_codes
+from campaigns.audit.services import mask
 from campaigns.clock import utcnow
 from campaigns.extensions import db
 from campaigns.languages import zone
@@ -104,6 +106,30 @@ def tell_of_two_step(mail: OutboxMail) -> MailContent | None:
         "forgot_url": public_url("accounts.forgot_password"),
     }
     return _in_language_of(user, "two_step_changed", lambda: {"changed_at": _time_for(user, mail), **values})
+
+
+@mail_kind("address_change_asked")
+def ask_new_address(mail: OutboxMail) -> MailContent | None:
+    """A link to confirm a new address; to an address that has an account, that it cannot be another's."""
+    user, known = db.session.get(User, mail.context["user_id"]), _person(mail)
+    if user is None:
+        return None
+    if known is not None and known.id != user.id:
+        return _in_language_of(known, "address_taken", lambda: {"login_url": public_url("accounts.login")})
+    token = link_of_mail(user.id, LinkPurpose.ADDRESS, lifetime=ADDRESS_LIFETIME, mail_id=mail.id)
+    return _with_link(user, "address", "accounts.confirm_address", token)
+
+
+@mail_kind("address_changed")
+def tell_old_address(mail: OutboxMail) -> MailContent | None:
+    """To the old address: that the account has another one now, when, and whom to ask if it was somebody else."""
+    user = db.session.get(User, mail.context["user_id"])
+    if user is None:
+        return None
+    new_address = mask(user.email)
+    return _in_language_of(
+        user, "address_changed", lambda: {"changed_at": _time_for(user, mail), "new_address": new_address}
+    )
 
 
 def _settled_person(user: User, mail: OutboxMail) -> MailContent | None:

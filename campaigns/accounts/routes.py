@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from campaigns.accounts import (
     account_routes,
+    address_routes,
     login_code_routes,
     login_routes,
     mails,
@@ -15,6 +16,7 @@ from campaigns.accounts.blueprint import bp
 
 __all__ = [
     "account_routes",
+    "address_routes",
     "bp",
     "login_code_routes",
     "login_routes",

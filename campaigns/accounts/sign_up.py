@@ -49,7 +49,7 @@ def sign_up(address: Address, password: str, *, name: str, language: str) -> int
     is_new = _add_person(address, password_hash, name=name, language=language)
     mail = queue_mail(
         kind="sign_up_received",
-        to_address=_stored_address(address),
+        to_address=stored_address(address),
         language=language,
         expires_at=utcnow() + CHOOSE_LIFETIME,
         context={"is_new": is_new},
@@ -62,7 +62,7 @@ def request_verification(address: Address, *, language: str) -> int:
     """Note that somebody wants another verification mail; returns the id of the mail. Commits."""
     mail = queue_mail(
         kind="verification_requested",
-        to_address=_stored_address(address),
+        to_address=stored_address(address),
         language=language,
         expires_at=utcnow() + VERIFY_LIFETIME,
     )
@@ -79,7 +79,7 @@ def request_reset(address: Address, *, language: str) -> int:
     """Note that somebody forgot a password; returns the id of the mail, which is only sent to a person. Commits."""
     mail = queue_mail(
         kind="reset_requested",
-        to_address=_stored_address(address),
+        to_address=stored_address(address),
         language=language,
         expires_at=utcnow() + RESET_LIFETIME,
     )
@@ -92,7 +92,7 @@ def verify_address(token: str) -> User:
 
     Raises LinkNotReady when it was used or is too old.
     """
-    user = _use(token, LinkPurpose.VERIFY).user
+    user = use_mailed_link(token, LinkPurpose.VERIFY).user
     user.verified_at = user.verified_at or utcnow()
     db.session.commit()
     return user
@@ -104,7 +104,7 @@ def reset_password(token: str, password: str) -> int:
     Whoever has the link has the mailbox, so the address counts as verified. Every log-in ends. Raises LinkNotReady.
     """
     password_hash = hash_password(password)
-    user = _use(token, LinkPurpose.RESET).user
+    user = use_mailed_link(token, LinkPurpose.RESET).user
     user.password_hash = password_hash
     user.verified_at = user.verified_at or utcnow()
     drop_logins(user.id)
@@ -124,7 +124,8 @@ def queue_password_notice(user: User) -> OutboxMail:
     )
 
 
-def _use(token: str, purpose: LinkPurpose) -> AccountLink:
+def use_mailed_link(token: str, purpose: LinkPurpose) -> AccountLink:
+    """Use a link up within the caller's transaction and return it. Commits nothing. Raises LinkNotReady."""
     opened = open_link(token, purpose)
     if opened.state is not LinkState.READY or opened.link is None:
         raise LinkNotReady(opened.state)
@@ -151,7 +152,7 @@ def _add_person(address: Address, password_hash: str, *, name: str, language: st
     return db.session.execute(statement).scalar_one_or_none() is not None
 
 
-def _stored_address(address: Address) -> str:
+def stored_address(address: Address) -> str:
     """Return the address as its person wrote it: mail never goes to a look-alike that somebody typed."""
     query = select(User.email).where(User.address_key == address.key)
     return db.session.execute(query).scalar_one_or_none() or address.email

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from campaigns.accounts import sign_up as services
 from campaigns.accounts.account_links import LinkState, OpenedLink, open_link
-from campaigns.accounts.blueprint import bp, go_to, send
+from campaigns.accounts.blueprint import LINK_STATUS, bp, go_to, send
 from campaigns.accounts.field_checks import text_of
 from campaigns.accounts.forms import AddressForm, ResetForm, SignUpForm
 from campaigns.accounts.limits import limit_mails
@@ -19,9 +19,6 @@ from campaigns.security import public
 from campaigns.site import current_site
 
 Page = str | tuple[str, int] | Response
-
-# What a page about a link answers with: used up is no fault of the visitor's.
-LINK_STATUS = {LinkState.READY: 200, LinkState.USED: 200, LinkState.EXPIRED: 410, LinkState.UNKNOWN: 404}
 
 
 @bp.route("/signup", methods=["GET", "POST"])

@@ -53,6 +53,7 @@ ACTIONS: Final[dict[str, Any]] = {
     "report.failures_exported": _l("Downloaded the refusals of a campaign"),
     "report.domains_exported": _l("Downloaded the domains of a campaign"),
     "user.password_changed": _l("Changed their password"),
+    "user.address_changed": _l("Changed their e-mail address"),
     "user.password_reset": _l("Set a new password by a mailed link"),
     "user.profile_changed": _l("Changed their profile"),
     "user.logins_ended": _l("Ended log-ins of a person"),

@@ -235,9 +235,11 @@ def _links(found: dict[str, Any]) -> dict[str, str]:
     unverified = db.session.query(User).filter_by(email="not-yet@example.com").one()
     verify = issue_link(unverified.id, LinkPurpose.VERIFY, lifetime=timedelta(days=1))
     reset = issue_link(found["user"], LinkPurpose.RESET, lifetime=timedelta(days=1))
+    new = "another@example.com"
+    address = issue_link(found["member"], LinkPurpose.ADDRESS, lifetime=timedelta(days=1), new_email=new)
     db.session.commit()
-    secret = current_settings().secret_key
-    return {"verify": verify, "reset": reset, "unsubscribe": unsubscribe_token(secret, found["user"], found["sent"])}
+    unsubscribe = unsubscribe_token(current_settings().secret_key, found["user"], found["sent"])
+    return {"verify": verify, "reset": reset, "address": address, "unsubscribe": unsubscribe}
 
 
 def _campaign(**values: Any) -> int:
