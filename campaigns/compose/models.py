@@ -15,9 +15,10 @@ from campaigns.extensions import db
 
 
 class CampaignState(StrEnum):
-    """Where a campaign stands. The arrows are conditional updates in delivery/states.py and nowhere else."""
+    """Where a campaign stands. The arrows are conditional updates in delivery/states.py and approval.py."""
 
     DRAFT = "draft"
+    APPROVAL = "approval"  # launched, and waiting for a second person
     SCHEDULED = "scheduled"
     STARTING = "starting"  # launched, in the hold, can be taken back
     PREPARING = "preparing"  # the audience is being frozen
@@ -58,6 +59,11 @@ class Campaign(db.Model):  # type: ignore[name-defined,misc]
     launched_at: Mapped[datetime | None]
     scheduled_at: Mapped[datetime | None]
     schedule_zone: Mapped[str | None] = mapped_column(String(64))
+    # The second person: how many people it was asked for, who approved this launch and when, why it was declined.
+    approval_people: Mapped[int | None] = mapped_column(Integer)
+    approved_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="SET NULL"))
+    approved_at: Mapped[datetime | None]
+    declined_reason: Mapped[str] = mapped_column(String(300), default="", server_default="")
     not_after: Mapped[datetime | None]  # later than this a person decides, e.g. after a backup was restored
     hold_until: Mapped[datetime | None]
     compiled: Mapped[dict[str, Any] | None]  # the content as compiled at launch; later code changes don't reach it

@@ -38,7 +38,7 @@ PAGE_SIZE: Final = 50
 TABS: Final[dict[str, frozenset[CampaignState]]] = {
     "all": frozenset(CampaignState),
     "draft": frozenset({CampaignState.DRAFT}),
-    "scheduled": frozenset({CampaignState.SCHEDULED, CampaignState.STARTING}),
+    "scheduled": frozenset({CampaignState.APPROVAL, CampaignState.SCHEDULED, CampaignState.STARTING}),
     "sending": frozenset({CampaignState.PREPARING, CampaignState.SENDING, CampaignState.PAUSED}),
     "sent": FINAL_STATES,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -15,7 +16,7 @@ from campaigns.compose.queries import compile_campaign
 from campaigns.compose.rendering import CompiledContent, ContentError
 from campaigns.compose.wording import describe_content_error
 from campaigns.config import current_settings
-from campaigns.delivery import states
+from campaigns.delivery import approval, states
 from campaigns.delivery.copy_guard import note_home
 from campaigns.delivery.message import LaunchedContent
 from campaigns.errors import Conflict, NotFound, UserError
@@ -29,11 +30,16 @@ EARLIEST = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Launch:
-    """A launch that stands. `repeated` means that this very click had launched it before."""
+    """A launch that stands. `repeated` means that this very click had launched it before.
+
+    `waits_for_approval`: it starts once a second person has approved it; `mail_ids` ask those who may.
+    """
 
     campaign_id: int
     hold_seconds: int
     repeated: bool = False
+    waits_for_approval: bool = False
+    mail_ids: tuple[int, ...] = ()
 
 
 def launch_now(campaign_id: int, *, by: int | None, launch_key: str, hold_seconds: int | None = None) -> Launch:
@@ -47,6 +53,8 @@ def launch_now(campaign_id: int, *, by: int | None, launch_key: str, hold_second
     if campaign.launch_key == launch_key:
         return Launch(campaign_id, hold, repeated=True)
     compiled = compile_for_launch(campaign).to_json()
+    if (people := approval.people_to_approve()) is not None:
+        return _ask(campaign_id, by=by, launch_key=launch_key, people=people, compiled=compiled)
     db.session.rollback()
     note_home()
     if not states.start(campaign_id, by=by, launch_key=launch_key, hold_seconds=hold, compiled=compiled):
@@ -67,6 +75,11 @@ def launch_at(
     if at < utcnow() + EARLIEST:
         raise UserError(_("Choose a time at least five minutes from now."))
     compiled = compile_for_launch(campaign).to_json()
+    if (people := approval.people_to_approve()) is not None:
+        return _ask(
+            campaign_id, by=by, launch_key=launch_key, people=people, compiled=compiled, scheduled_at=at,
+            not_after=at + not_after, schedule_zone=zone,
+        )  # fmt: skip
     db.session.rollback()
     note_home()
     won = states.schedule(
@@ -78,8 +91,13 @@ def launch_at(
 def launch_late(campaign_id: int, *, by: int | None) -> bool:
     """Launch a schedule that was held because its time was missed, as its content was locked then. Commits.
 
-    Tells whether this call did it. The edge enqueues `end_hold` with the setting's hold as its countdown.
+    Tells whether this call did it. The edge enqueues `end_hold` with the setting's hold as its countdown. Raises
+    Conflict when it needs the approval of a second person, which it has not had.
     """
+    campaign = _campaign(campaign_id)
+    if not approval.is_approved(campaign) and approval.people_to_approve() is not None:
+        raise Conflict(_("A second person has to approve this. Take it back to a draft and launch it again."))
+    db.session.rollback()
     note_home()
     return states.start_late(campaign_id, by=by, hold_seconds=current_settings().hold_seconds)
 
@@ -112,6 +130,16 @@ def _campaign(campaign_id: int) -> Campaign:
     if campaign is None:
         raise NotFound(_("There is no such campaign."))
     return campaign
+
+
+def _ask(campaign_id: int, *, launch_key: str, **launch: Any) -> Launch:
+    """Let the launch wait for a second person; everything else about it stands."""
+    db.session.rollback()
+    note_home()
+    mail_ids = approval.ask(campaign_id, launch_key=launch_key, **launch)
+    if mail_ids is None:
+        return _lost(campaign_id, launch_key, 0)
+    return Launch(campaign_id, 0, waits_for_approval=True, mail_ids=mail_ids)
 
 
 def _lost(campaign_id: int, launch_key: str, hold: int) -> Launch:

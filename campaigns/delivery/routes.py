@@ -20,26 +20,28 @@ from campaigns.compose.queries import check_campaign, get_campaign
 from campaigns.compose.wording import describe_finding
 from campaigns.config import current_settings
 
-# Imported so that its pages hang on the blueprint too.
-from campaigns.delivery import action_routes, repeat_routes, states
+# Imported so that their pages hang on the blueprint too, and the mails are known.
+from campaigns.delivery import action_routes, approval_routes, mails, repeat_routes, states
+from campaigns.delivery import approval as approvals
 from campaigns.delivery.actions import launched_words
 from campaigns.delivery.audience_count import count_audience
 from campaigns.delivery.blueprint import bp, to_progress
 from campaigns.delivery.brake import resume_past_brake
 from campaigns.delivery.exclusion_words import describe_exclusion
 from campaigns.delivery.forms import CancelForm, LaunchForm, cancel_word, has_changed, zone_choices
-from campaigns.delivery.launch import launch_at, launch_now
+from campaigns.delivery.launch import Launch, launch_at, launch_now
 from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.queries import campaign_totals
 from campaigns.delivery.tasks import cancel_rest, end_hold, publish_round
 from campaigns.errors import UserError
 from campaigns.languages import choose_timezone, zone
+from campaigns.mail.tasks import send_mail
 from campaigns.page_frame import url_if
 from campaigns.presentation import format_number
 from campaigns.security import Right, requires
 from campaigns.site import current_site, default_sender, format_sender
 
-__all__ = ["action_routes", "bp", "repeat_routes"]
+__all__ = ["action_routes", "approval_routes", "bp", "mails", "repeat_routes"]
 
 
 @bp.get("/campaigns/<int:campaign_id>/launch")
@@ -69,14 +71,14 @@ def launch(campaign_id: int) -> Any:
     if not form.validate():
         return _launch_page(campaign, form), 422
     try:
-        _launch(campaign_id, form)
+        launched = _launch(campaign_id, form)
     except UserError as error:
         campaign = get_campaign(campaign_id)
         if not campaign.is_editable:
             return _already_launched(campaign, form.launch_key.data or "")
         form.form_errors.append(error.message)
         return _launch_page(campaign, form), error.status_code
-    flash(_launched_message(recipients, form.planned_at), "ok")
+    flash(_launched_message(launched, recipients, form.planned_at), "ok")
     return to_progress(campaign_id)
 
 
@@ -95,7 +97,7 @@ def launch_when(campaign_id: int) -> str:
 def take_back(campaign_id: int) -> Response:
     """Return a campaign in its hold, or a scheduled one, to its draft."""
     get_campaign(campaign_id)
-    if not states.take_back(campaign_id):
+    if not states.take_back(campaign_id) and not approvals.withdraw(campaign_id):
         flash(_("It is too late to take the campaign back: sending has begun. You can still pause it."), "warn")
         return to_progress(campaign_id)
     flash(_("The campaign is a draft again. Nothing was sent."), "ok")
@@ -163,13 +165,17 @@ def cancel(campaign_id: int) -> Any:
     return to_progress(campaign_id)
 
 
-def _launch(campaign_id: int, form: LaunchForm) -> None:
-    key = form.launch_key.data or secrets.token_urlsafe(24)
+def _launch(campaign_id: int, form: LaunchForm) -> Launch:
+    key, by = form.launch_key.data or secrets.token_urlsafe(24), current_user.id
     if form.planned_at:
-        launch_at(campaign_id, by=current_user.id, launch_key=key, at=form.planned_at, zone=form.zone.data)
-        return
-    launch_now(campaign_id, by=current_user.id, launch_key=key)
-    enqueue(end_hold, campaign_id, countdown=current_settings().hold_seconds)
+        launched = launch_at(campaign_id, by=by, launch_key=key, at=form.planned_at, zone=form.zone.data)
+    else:
+        launched = launch_now(campaign_id, by=by, launch_key=key)
+    for mail_id in launched.mail_ids:
+        enqueue(send_mail, mail_id)
+    if not form.planned_at and not launched.waits_for_approval:
+        enqueue(end_hold, campaign_id, countdown=launched.hold_seconds)
+    return launched
 
 
 def _already_launched(campaign: Campaign, launch_key: str) -> Response:
@@ -178,7 +184,9 @@ def _already_launched(campaign: Campaign, launch_key: str) -> Response:
     return to_progress(campaign.id)
 
 
-def _launched_message(recipients: int, planned_at: datetime | None) -> str:
+def _launched_message(launched: Launch, recipients: int, planned_at: datetime | None) -> str:
+    if launched.waits_for_approval:
+        return str(_("Approval is asked for. Nothing is sent until a second person has approved it."))
     if planned_at:
         return str(_("Scheduled. The recipients are counted when it starts."))
     return launched_words(recipients)
@@ -207,6 +215,8 @@ def _launch_page(campaign: Campaign, form: LaunchForm, *, was: int | None = None
         findings=[(finding, describe_finding(finding)) for finding in findings if finding.level is not Level.OK],
         passed=[describe_finding(finding) for finding in findings if finding.level is Level.OK],
         is_blocked=is_blocked(findings),
+        must_be_approved=approvals.needs_approval(audience.recipients),
+        nobody_to_approve=not approvals.approvers(current_user.id),
         has_changed=changed,
         was=was,
         sender=format_sender(campaign.sender_name or default_sender()[0], default_sender()[1]),

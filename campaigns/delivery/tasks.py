@@ -11,7 +11,19 @@ from celery import Task, chord, group, shared_task
 
 from campaigns.celery import BULK, enqueue, lane_length
 from campaigns.config import current_settings
-from campaigns.delivery import copy_guard, freeze, reconcile, reopening, repeating, rounds, schedule, sending, states
+from campaigns.delivery import (
+    approval,
+    copy_guard,
+    freeze,
+    reconcile,
+    reopening,
+    repeating,
+    rounds,
+    schedule,
+    sending,
+    states,
+)
+from campaigns.mail.tasks import send_mail
 
 
 @shared_task(bind=True, name="delivery.end_hold", max_retries=None, soft_time_limit=30, time_limit=60)
@@ -22,8 +34,7 @@ def end_hold(self: Task[Any, Any], campaign_id: int) -> None:
     left = states.hold_left(campaign_id)
     if left:
         raise self.retry(countdown=left.total_seconds() + 0.1)
-    if states.begin_preparing(campaign_id):
-        enqueue(freeze_campaign, campaign_id)
+    _begin(campaign_id)
 
 
 @shared_task(name="delivery.freeze_campaign", soft_time_limit=1700, time_limit=1800)
@@ -89,8 +100,7 @@ def launch_due() -> None:
     if copy_guard.is_held():
         return
     for campaign_id in schedule.due_campaigns():
-        if states.begin_preparing(campaign_id):
-            enqueue(freeze_campaign, campaign_id)
+        _begin(campaign_id)
 
 
 @shared_task(name="delivery.repeat_due", soft_time_limit=60, time_limit=90)
@@ -120,3 +130,12 @@ def reconcile_campaigns() -> None:
         enqueue(publish_round, campaign_id)
     for campaign_id, rest in missing.reopenings:
         enqueue(return_rows, campaign_id, rest)
+
+
+def _begin(campaign_id: int) -> None:
+    """Start a campaign whose time has come, unless a second person has to approve it first."""
+    mail_ids = approval.stop_unapproved(campaign_id)
+    for mail_id in mail_ids or ():
+        enqueue(send_mail, mail_id)
+    if mail_ids is None and states.begin_preparing(campaign_id):
+        enqueue(freeze_campaign, campaign_id)

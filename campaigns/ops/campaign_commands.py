@@ -16,6 +16,7 @@ from campaigns.delivery.queries import Totals, campaign_totals
 from campaigns.delivery.tasks import end_hold
 from campaigns.errors import UserError
 from campaigns.languages import LANGUAGES
+from campaigns.mail.tasks import send_mail
 from campaigns.ops.command_line import answer_json, operator_command, tell
 from campaigns.ops.watching import ProgressLine, equation, lanes_without_worker, watch_campaign
 from campaigns.site import current_site
@@ -84,6 +85,11 @@ def _launch(draft: Draft, *, hold_seconds: int | None) -> int:
     except UserError:
         tell(f"Campaign {campaign_id} stays a draft.")
         raise
+    if launch.waits_for_approval:
+        tell(f"Campaign {campaign_id} waits for a second person, who approves it on the site.")
+        for mail_id in launch.mail_ids:
+            enqueue(send_mail, mail_id)
+        return campaign_id
     if launch.hold_seconds:
         tell(f"Campaign {campaign_id} starts in {launch.hold_seconds} s and can be taken back until then.")
     if not enqueue(end_hold, campaign_id, countdown=launch.hold_seconds):

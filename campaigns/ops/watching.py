@@ -16,7 +16,7 @@ from campaigns.ops.heartbeats import Kind, all_heartbeats, is_fresh
 POLL_SECONDS = 0.5
 BAR_WIDTH = 30
 STEPS = 10  # how many lines are written at most where no terminal can rewrite its line
-STOPPED_STATES = FINAL_STATES | {CampaignState.PAUSED}
+STOPPED_STATES = FINAL_STATES | {CampaignState.PAUSED, CampaignState.APPROVAL}
 
 TERMS = ("sent", "failed", "skipped", "cancelled", "uncertain", "deferred", "sending", "waiting")
 

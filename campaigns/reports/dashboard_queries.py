@@ -151,6 +151,17 @@ def paused_campaigns() -> Iterable[Attention]:
 
 
 @attention_source
+def asked_approvals() -> Iterable[Attention]:
+    """Say which launches wait for a second person."""
+    for campaign in db.session.scalars(select(Campaign).where(Campaign.state == CampaignState.APPROVAL)):
+        yield Attention(
+            text=_("“%(subject)s” waits for a second person's approval.", subject=campaign_title(campaign.subject)),
+            url=url_for("delivery.approval", campaign_id=campaign.id),
+            right=Right.LAUNCH,
+        )
+
+
+@attention_source
 def refused_campaigns() -> Iterable[Attention]:
     """Say which campaigns wait for the mail server to take mail again, or for a sending limit."""
     in_trouble = select(Campaign).where(Campaign.state == CampaignState.SENDING, Campaign.trouble.is_not(None))

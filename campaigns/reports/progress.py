@@ -19,6 +19,7 @@ class Phase(StrEnum):
     """What the page shows: the campaign's state, seen through its numbers. The values are the badges' names."""
 
     DRAFT = "draft"
+    APPROVAL = "approval"
     SCHEDULED = "scheduled"
     STARTING = "starting"
     PREPARING = "preparing"
@@ -143,7 +144,7 @@ def _poll_seconds(phase: Phase, campaign: Campaign, totals: Totals, now: datetim
     is_settled = totals.waiting + totals.sending + totals.deferred == 0
     if phase is Phase.DRAFT or (phase in FINAL_PHASES and is_settled):
         return None
-    if phase is Phase.PAUSED or (phase is Phase.SCHEDULED and _seconds_to_start(campaign, now) > 15):
+    if phase in (Phase.PAUSED, Phase.APPROVAL) or (phase is Phase.SCHEDULED and _seconds_to_start(campaign, now) > 15):
         return 10
     is_long = campaign.frozen_at is not None and now - campaign.frozen_at > FIRST_MINUTES
     return 5 if is_long else 2

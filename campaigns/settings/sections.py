@@ -30,7 +30,7 @@ SECTIONS: Final = {
             ("name", "language", "timezone", "postal_address"), is_of_site=True,
         ),
         Section(
-            "senders", _l("Sender"), _l("Who mail is from, and what its domain has to say about that."), "at-sign",
+            "senders", _l("Senders"), _l("Who mail is from, and what its domain has to say about that."), "at-sign",
             ("sender_name", "sender_address", "reply_to"), is_of_site=True,
         ),
         Section(

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from campaigns.accounts.account_links import issue_link
 from campaigns.accounts.addresses import parse_address
@@ -21,7 +21,7 @@ from campaigns.celery import LANES
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.config import current_settings
-from campaigns.delivery import freeze, launch, states
+from campaigns.delivery import approval, freeze, launch, states
 from campaigns.delivery.models import Occurrence, RateSample
 from campaigns.delivery.repeat_services import Repetition, find_recurrence, repeat_campaign
 from campaigns.delivery.repeating import Limits
@@ -143,13 +143,16 @@ def _launched() -> dict[str, int]:
     preparing = _campaign(subject="준비 중인 소식")
     launch.launch_now(preparing, by=None, launch_key="k3", hold_seconds=0)
     states.begin_preparing(preparing)
+    asked = _campaign(subject="승인을 기다리는 소식")
+    sender = db.session.scalar(select(User.id).where(User.email == "sender@example.com"))
+    approval.ask(asked, by=sender, launch_key="k5", people=30, compiled={})
     late = _campaign(subject="때를 놓친 소식")
     launch.launch_at(late, by=None, launch_key="k4", at=utcnow() + timedelta(hours=1), zone="Asia/Seoul")
     missed = utcnow() - timedelta(days=9)
     times = {"scheduled_at": missed, "not_after": missed + timedelta(hours=1)}
     db.session.execute(update(Campaign).where(Campaign.id == late).values(times))
     db.session.commit()
-    return {"scheduled": scheduled, "held": held, "preparing": preparing, "late": late}
+    return {"scheduled": scheduled, "held": held, "preparing": preparing, "late": late, "asked": asked}
 
 
 def _running() -> dict[str, int]:

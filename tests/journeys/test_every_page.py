@@ -68,6 +68,8 @@ PAGES = {
     "repeat, underway": ("owner", "/campaigns/{repeated}/repeat"),
     "launch, blocked": ("owner", "/campaigns/{broken}/launch"),
     "launched content": ("owner", "/campaigns/{sent}"),
+    "approval": ("owner", "/campaigns/{asked}/approval"),
+    "progress, waiting for approval": ("owner", "/campaigns/{asked}/progress"),
     "progress, scheduled": ("owner", "/campaigns/{scheduled}/progress"),
     "progress, held": ("owner", "/campaigns/{held}/progress"),
     "progress, preparing": ("owner", "/campaigns/{preparing}/progress"),

@@ -210,6 +210,13 @@ def upgrade() -> None:
 
     with op.batch_alter_table("campaign", schema=None) as batch_op:
         batch_op.add_column(sa.Column("is_repeated", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
+        batch_op.add_column(sa.Column("approval_people", sa.Integer(), nullable=True))
+        batch_op.add_column(sa.Column("approved_by_id", BigId, nullable=True))
+        batch_op.add_column(sa.Column("approved_at", UtcDateTime(), nullable=True))
+        batch_op.add_column(sa.Column("declined_reason", sa.String(length=300), server_default="", nullable=False))
+        batch_op.create_foreign_key(
+            batch_op.f("fk_campaign_approved_by_id_users"), "users", ["approved_by_id"], ["id"], ondelete="SET NULL"
+        )
 
     with op.batch_alter_table("failed_task", schema=None) as batch_op:
         batch_op.add_column(sa.Column("kind", sa.String(length=20), server_default="raised", nullable=False))

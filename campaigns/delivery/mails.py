@@ -1,0 +1,47 @@
+"""The mails about approvals: to those who may approve, and back to whoever asked."""
+
+from __future__ import annotations
+
+from campaigns.accounts.models import User
+from campaigns.compose.models import Campaign, CampaignState
+from campaigns.compose.titles import campaign_title
+from campaigns.extensions import db
+from campaigns.links import public_url
+from campaigns.mail.kinds import MailContent, mail_kind
+from campaigns.mail.models import OutboxMail
+from campaigns.mail.single import render_single_mail
+from campaigns.presentation import format_number
+from campaigns.security import Right
+
+
+@mail_kind("approval_asked")
+def ask_for_approval(mail: OutboxMail) -> MailContent | None:
+    """Say what waits and where to decide; nothing once it was decided, or to somebody who may not any more."""
+    campaign = db.session.get(Campaign, int(mail.context["campaign_id"]))
+    user = db.session.get(User, int(mail.context["user_id"]))
+    if campaign is None or user is None or campaign.state != CampaignState.APPROVAL or not user.may(Right.LAUNCH):
+        return None
+    asker = db.session.get(User, campaign.launched_by_id) if campaign.launched_by_id else None
+    return render_single_mail(
+        "delivery/approval_asked",
+        subject=campaign_title(campaign.subject),
+        people=format_number(campaign.approval_people),
+        count=campaign.approval_people or 0,
+        asker=(asker.name or asker.email) if asker else "",
+        url=public_url("delivery.approval", campaign_id=campaign.id),
+    )
+
+
+@mail_kind("approval_decided")
+def tell_decision(mail: OutboxMail) -> MailContent | None:
+    """Say whether the launch was approved, and if not, why."""
+    campaign = db.session.get(Campaign, int(mail.context["campaign_id"]))
+    if campaign is None:
+        return None
+    return render_single_mail(
+        "delivery/approval_decided",
+        subject=campaign_title(campaign.subject),
+        approved=bool(mail.context["approved"]),
+        reason=campaign.declined_reason,
+        url=public_url("reports.progress", campaign_id=campaign.id),
+    )
