@@ -50,6 +50,7 @@ ROUTES: dict[str, str] = {
     "audience.count_users": WORK,
     "audit.seal": WORK,
     "audit.check": WORK,
+    "reports.send_digests": WORK,
     "ops.beat_tick": WORK,
     "ops.start_due_jobs": WORK,
     "ops.clean_up": WORK,

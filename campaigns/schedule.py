@@ -51,6 +51,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "mail.sweep_outbox": _every("mail.sweep_outbox", seconds=10),
         # An import that a lost worker left goes on while its owner still looks at the page.
         "audience.resume_imports": _every("audience.resume_imports", seconds=60),
+        # Eight in the morning comes at every quarter of an hour somewhere; nobody minds five minutes.
+        "reports.send_digests": _every("reports.send_digests", seconds=300),
         # Proves the way from beat through the broker to a worker; the jobs page is red after a minute without it.
         "ops.beat_tick": _every("ops.beat_tick", seconds=10),
         # How soon a job below is noticed, and a changed zone; the rows are few.

@@ -11,13 +11,13 @@ from campaigns.accounts import logins, services
 from campaigns.accounts.blueprint import bp, go_to, send
 from campaigns.accounts.devices import describe_device
 from campaigns.accounts.field_checks import text_of
-from campaigns.accounts.forms import AnnouncementsForm, ChangePasswordForm, DeleteAccountForm, ProfileForm
+from campaigns.accounts.forms import AnnouncementsForm, ChangePasswordForm, DeleteAccountForm, DigestForm, ProfileForm
 from campaigns.accounts.limits import limit_guesses, note_failure
 from campaigns.accounts.models import LoginSession
 from campaigns.accounts.queries import list_logins
 from campaigns.errors import UserError
 from campaigns.languages import LANGUAGE_COOKIE, ONE_YEAR_SECONDS
-from campaigns.security import own_account, public
+from campaigns.security import Right, own_account, public, requires
 
 Page = str | tuple[str, int] | Response
 
@@ -59,6 +59,16 @@ def choose_announcements() -> Page:
     wanted = bool(AnnouncementsForm().wanted.data)
     services.choose_announcements(current_user.id, wanted=wanted)
     flash(_("You will get announcements.") if wanted else _("You will not get announcements any more."), "ok")
+    return go_to("account")
+
+
+@bp.post("/account/digest")
+@requires(Right.MANAGE_JOBS)
+def choose_digest() -> Page:
+    """Take the daily digest, or leave it."""
+    wanted = bool(DigestForm().wanted.data)
+    services.choose_digest(current_user.id, wanted=wanted)
+    flash(_("You will get the digest.") if wanted else _("You will not get the digest any more."), "ok")
     return go_to("account")
 
 
@@ -132,6 +142,7 @@ def _account_page(*, profile: ProfileForm | None = None, password: ChangePasswor
         "accounts/account.html",
         profile=profile or ProfileForm(formdata=None, obj=current_user, data={"theme": theme}),
         password=password or ChangePasswordForm(formdata=None),
+        digest=DigestForm(formdata=None, data={"wanted": current_user.wants_digest}),
         announcements=AnnouncementsForm(formdata=None, data={"wanted": current_user.wants_announcements}),
         form=profile or password,
         logins=_shown_logins(),

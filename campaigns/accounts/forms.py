@@ -147,6 +147,12 @@ class AnnouncementsForm(FlaskForm):  # type: ignore[misc]
     wanted = BooleanField(_l("Send me announcements"))
 
 
+class DigestForm(FlaskForm):  # type: ignore[misc]
+    """Whether somebody who runs the site wants the daily digest."""
+
+    wanted = BooleanField(_l("Send me a digest every morning"), id="digest-wanted")
+
+
 class DeleteAccountForm(FlaskForm):  # type: ignore[misc]
     """Somebody deletes their own account: the address typed out, and the password."""
 

@@ -51,6 +51,7 @@ class User(db.Model):  # type: ignore[name-defined,misc]
     last_login_at: Mapped[datetime | None]
     two_step_at: Mapped[datetime | None]  # since when a code is asked for after the password
     deactivated_at: Mapped[datetime | None]  # keeps the role, but may not log in
+    wants_digest: Mapped[bool] = mapped_column(default=True, server_default=text("true"))  # for those who run the site
 
     # What Flask-Login asks of a person; its user id is the secret of one log-in, put here when the log-in begins.
     is_authenticated = True

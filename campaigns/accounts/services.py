@@ -56,6 +56,13 @@ def change_password(user_id: int, *, current: str, new: str, keep_login_id: int 
     return mail.id
 
 
+def choose_digest(user_id: int, *, wanted: bool) -> None:
+    """Send a person who runs the site the daily digest, or not. Commits; harmless to repeat."""
+    user = db.session.get_one(User, user_id)
+    record_action("user.digest_chosen", person_target(user.id, user.email, role=user.role), after={"wanted": wanted})
+    _change(user_id, wants_digest=wanted)
+
+
 def delete_account(user_id: int, *, password: str) -> None:
     """Delete a person for good, with their log-ins and links. Commits.
 

@@ -41,6 +41,7 @@ def task_words(name: str) -> str:
         "audience.report_import": _("Finish an import"),
         "audience.resume_imports": _("Look for imports left behind"),
         "audience.count_users": _("Count the users for the curve"),
+        "reports.send_digests": _("Send admins their daily digest"),
         "ops.start_due_jobs": _("Start jobs that are due"),
         "ops.check_ledgers": _("Recount the ledgers, and prepare the database’s plans"),
         "audit.seal": _("Seal the activity log"),

@@ -37,9 +37,12 @@ def attention_source(source: Source) -> Source:
     return source
 
 
-def things_to_attend() -> list[Attention]:
-    """Return what the person of this request can do something about, the worst first. Never raises for one source."""
-    found = [thing for source in _sources for thing in _ask(source) if can(thing.right)]
+def things_to_attend(*, may: Callable[[Right], bool] = can) -> list[Attention]:
+    """Return what a person can do something about, the worst first. Never raises for one source.
+
+    `may` tells of a right whether the person has it; without it, it is the person of this request.
+    """
+    found = [thing for source in _sources for thing in _ask(source) if may(thing.right)]
     return sorted(found, key=lambda thing: thing.kind != "bad")
 
 

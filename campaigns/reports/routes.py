@@ -22,6 +22,7 @@ from campaigns.page_frame import url_if
 # Imported so that its pages hang on the blueprint too.
 from campaigns.reports import (
     dashboard_queries,
+    digest_mail,
     ledger_checks,
     person_routes,
     queries,
@@ -29,6 +30,8 @@ from campaigns.reports import (
     report_queries,
     report_routes,
     standings,
+    tasks,
+    user_curves,
 )
 from campaigns.reports.attention import things_to_attend
 from campaigns.reports.blueprint import bp, shown_reply
@@ -36,7 +39,16 @@ from campaigns.reports.progress import Phase
 from campaigns.reports.reasons import code_of, describe_pause, describe_reason
 from campaigns.security import Right, can, requires, signed_in
 
-__all__ = ["bp", "ledger_checks", "person_routes", "repeat_attention", "report_routes", "standings"]
+__all__ = [
+    "bp",
+    "digest_mail",
+    "ledger_checks",
+    "person_routes",
+    "repeat_attention",
+    "report_routes",
+    "standings",
+    "tasks",
+]
 
 
 @bp.get("/")
@@ -49,6 +61,7 @@ def dashboard() -> Any:
         "reports/dashboard.html",
         attention=things_to_attend(),
         figures=dashboard_queries.figures(),
+        users=user_curves.read_curve(request.args.get("days", type=int)),
         running=dashboard_queries.running_campaigns(),
         scheduled=dashboard_queries.scheduled_campaigns(),
         last=dashboard_queries.last_campaigns(),

@@ -37,7 +37,7 @@ def test_every_periodic_job_is_there_in_words(owner_client: FlaskClient) -> None
     assert "daily at 03:30" in page
     assert "every Sunday at 03:00" in page
     assert "every 10 seconds" in page
-    assert "not yet" in page
+    assert "has not run yet" in page
 
 
 def test_a_silent_beat_is_said_with_what_to_do(owner_client: FlaskClient) -> None:

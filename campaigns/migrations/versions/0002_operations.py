@@ -237,3 +237,4 @@ def upgrade() -> None:
     with op.batch_alter_table("users", schema=None) as batch_op:
         batch_op.add_column(sa.Column("two_step_at", UtcDateTime(), nullable=True))
         batch_op.add_column(sa.Column("deactivated_at", UtcDateTime(), nullable=True))
+        batch_op.add_column(sa.Column("wants_digest", sa.Boolean(), server_default=sa.text("(true)"), nullable=False))
