@@ -22,6 +22,8 @@ from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.ops.heartbeats import Kind, all_heartbeats
 from campaigns.ops.models import FailedTask, Heartbeat
+from campaigns.ops.stuck import StuckKind, find_stuck
+from campaigns.ops.stuck_words import in_words
 from campaigns.ops.wording import lane_words
 from campaigns.presentation import format_number
 from campaigns.reports.attention import Attention, attention_source
@@ -29,6 +31,8 @@ from campaigns.security import Right
 
 SILENT_AFTER = timedelta(seconds=60)
 RECENT = timedelta(hours=24)
+SAID_ABOVE = {StuckKind.TIMER, StuckKind.LANE, StuckKind.TICK}
+MOST_STUCK = 5
 
 
 @attention_source
@@ -57,6 +61,15 @@ def silent_beat() -> Iterable[Attention]:
             _("The timer (beat) is not running."),
             _("Scheduled campaigns do not start, and what a lost worker left behind is not found."),
         )
+
+
+@attention_source
+def stuck_things() -> Iterable[Attention]:
+    """Name what stands still; silent workers and a silent beat have sentences of their own above."""
+    for each in [each for each in find_stuck(queues=[]) if each.kind not in SAID_ABOVE][:MOST_STUCK]:
+        line = in_words(each)
+        text = f"{line.what}: {line.about.text}" if line.about.text else line.what
+        yield Attention(text=text, detail=line.advice, url=url_for("ops.jobs", _anchor="stuck"), right=Right.SEE_JOBS)
 
 
 @attention_source

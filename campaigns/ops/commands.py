@@ -14,12 +14,13 @@ from campaigns.ops.campaign_commands import campaigns
 from campaigns.ops.command_line import operator_command
 from campaigns.ops.demo_command import demo
 from campaigns.ops.drill_command import drill, drill_inside
+from campaigns.ops.stuck_command import stuck
 from campaigns.ops.user_commands import users
 
 
 def register_commands(app: Flask) -> None:
     """Add Carillon's commands to `flask`."""
-    for command in (users, campaigns, audit, setup_link, demo, drill, drill_inside):
+    for command in (users, campaigns, audit, setup_link, stuck, demo, drill, drill_inside):
         app.cli.add_command(command)
 
 

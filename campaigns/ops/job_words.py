@@ -10,7 +10,9 @@ from campaigns.celery import LANES
 from campaigns.clock import utcnow
 from campaigns.ops.failure_kinds import FailureKind
 from campaigns.ops.heartbeats import is_fresh
+from campaigns.ops.models import FailedTask
 from campaigns.ops.repeating import is_repeatable, what_a_repeat_does
+from campaigns.ops.stuck_words import in_words
 from campaigns.ops.task_objects import object_of
 from campaigns.ops.wording import lane_words, task_words
 
@@ -26,8 +28,10 @@ def job_words() -> dict[str, Any]:
         "now": utcnow,
         "object_of": object_of,
         "kind_words": kind_words,
+        "reason_words": reason_words,
         "is_repeatable": is_repeatable,
         "what_a_repeat_does": what_a_repeat_does,
+        "in_words": in_words,
     }
 
 
@@ -45,3 +49,18 @@ def kind_words(kind: str) -> str:
         FailureKind.BEAT_CRASHED: _("Process crashed"),
     }
     return str(words.get(FailureKind(kind), "")) if kind in set(FailureKind) else kind
+
+
+def reason_words(failed: FailedTask) -> str:
+    """Return why a task failed, in the reader's language where the reason is ours to say; else what was raised."""
+    words = {
+        FailureKind.SOFT_LIMIT: _("It ran longer than its time limit."),
+        FailureKind.HARD_LIMIT: _("It ran longer than its time limit."),
+        FailureKind.WORKER_LOST: _("The process ended under it; the task went back into its queue."),
+        FailureKind.REVOKED: _("Somebody ended or took back the task."),
+        FailureKind.UNKNOWN: _("No such task: this worker runs another version."),
+        FailureKind.REJECTED: _("The message was no task’s and was refused."),
+        FailureKind.UNDECODABLE: _("The message cannot be decoded."),
+        FailureKind.PROCESS_DIED: _("It ended without signing off: it was killed, or its machine went away."),
+    }
+    return str(words.get(FailureKind(failed.kind), failed.reason)) if failed.kind in set(FailureKind) else failed.reason

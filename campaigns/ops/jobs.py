@@ -13,6 +13,7 @@ from campaigns.ops.failed_tasks import FailureGroup, count_open_failures, failur
 from campaigns.ops.heartbeats import Kind, all_heartbeats, is_fresh
 from campaigns.ops.models import Heartbeat
 from campaigns.ops.queues import BrokerAway, QueueState, read_queues
+from campaigns.ops.stuck import Running, Stuck, StuckKind, find_stuck, running_now
 
 # From how long a wait on a lane is slow. Someone waits for a single mail; a campaign's batches wait for their turn.
 SLOW_AFTER_SECONDS = {NOW: 30.0, WORK: 120.0, BULK: 900.0}
@@ -29,6 +30,7 @@ class Trouble(StrEnum):
     TICK_LATE = "tick_late"
 
 
+TROUBLE_ALREADY = {StuckKind.TIMER, StuckKind.TICK, StuckKind.LANE}  # said in the page's first sentence
 STOPS = {Trouble.BROKER_AWAY, Trouble.NO_WORKER, Trouble.NO_BEAT}
 
 
@@ -43,15 +45,19 @@ class JobsView:
     slow_lanes: Sequence[str]
     beat_seen_at: datetime | None
     tick_at: datetime | None
+    stuck: Sequence[Stuck]
+    running: Sequence[Running]
     failed: Sequence[FailureGroup]
     failed_open: int
     failed_last_day: int
 
     @property
     def state(self) -> str:
-        """Return "ok", "slow" or "stopped"."""
+        """Return "ok", "slow", "stuck" or "stopped"."""
         if any(trouble in STOPS for trouble in self.troubles):
             return "stopped"
+        if self.stuck:
+            return "stuck"
         return "slow" if self.troubles else "ok"
 
     @property
@@ -100,6 +106,8 @@ def read_jobs() -> JobsView:
         slow_lanes=slow,
         beat_seen_at=max((each.seen_at for each in beats), default=None),
         tick_at=tick_at,
+        stuck=[each for each in find_stuck(queues=queues or []) if each.kind not in TROUBLE_ALREADY],
+        running=running_now(),
         failed=open_groups(),
         failed_open=count_open_failures(),
         failed_last_day=failures_of_last_day(),

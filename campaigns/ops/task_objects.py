@@ -30,6 +30,11 @@ class TaskObject:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def values_key(self) -> tuple[object, ...]:
+        """Return what is the same for two texts about one thing; empty for what has no page."""
+        return (self.endpoint, *sorted(self.values.items())) if self.endpoint else ()
+
+    @property
     def url(self) -> str:
         """Return the full address of its page, for a mail or a command's answer; empty when it has none."""
         return public_url(self.endpoint, **self.values) if self.endpoint else ""

@@ -161,7 +161,7 @@ def test_running_a_failed_task_again_puts_it_into_its_queue_once(
         assert owner_client.post(action, data={"csrf_token": token}).status_code == 303
     assert waiting("mail.now") == 1
     assert open_failures() == []
-    (entry,) = db.session.scalars(select(AuditEntry))
+    (entry,) = db.session.scalars(select(AuditEntry).where(AuditEntry.action.startswith("job.")))
     assert (entry.actor, entry.action, entry.target) == ("ada@example.com", "job.run_again", "mail.send_mail")
 
 
@@ -181,7 +181,7 @@ def test_a_failed_task_can_be_set_aside(owner_client: FlaskClient, all_reporting
     page = post(owner_client, f"/jobs/failed/{fail()}/set-aside").text
     assert "The failed task was set aside." in page
     assert open_failures() == []
-    assert db.session.scalar(select(AuditEntry.action)) == "job.set_aside"
+    assert "job.set_aside" in db.session.scalars(select(AuditEntry.action)).all()
 
 
 @pytest.mark.both_databases
