@@ -82,7 +82,7 @@ def test_plain_http_leads_to_tls_and_numbers_are_shut(site: Installation) -> Non
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Location"]) == (301, f"{site.url}/campaigns?tab=sent")
     connection.close()
-    assert Visitor(site).ask("/metrics")[0] == 404
+    assert Visitor(site, address="127.0.0.77").ask("/metrics")[0] == 403
     assert Visitor(site).ask("/auth/flower")[0] == 404
     with pytest.raises((http.client.HTTPException, OSError)):  # another name gets no answer at all
         connection.request("GET", "/", headers={"Host": "elsewhere.example.com"})
