@@ -86,7 +86,8 @@ def note_visit() -> None:
 def _refuse(form: LogInForm, user_id: int | None) -> Page:
     """Say the same, and do the same work, whatever did not fit and whoever it was."""
     note_failure()
-    enqueue(note_refused_login, user_id, client_address())
+    # Flower and the logs show what a task is given: ids, but nobody's address.
+    enqueue(note_refused_login, user_id, client_address(), argsrepr=f"({user_id}, '…')")
     form.form_errors.append(
         _("The address or the password is wrong, or the account cannot be used: not confirmed yet, or deactivated.")
     )

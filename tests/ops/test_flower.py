@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from kombu.simple import SimpleQueue
 
 from app import create_app
-from campaigns.celery import celery_settings
+from campaigns.celery import WORK, celery_settings
 from campaigns.config import SettingsError, load_settings
 from campaigns.extensions import db
 from campaigns.mail.tasks import send_mail
@@ -104,13 +105,23 @@ def test_workers_tell_of_their_tasks_only_where_flower_is_asked_for(environ: dic
 
 def test_tasks_take_ids_only(app: Flask) -> None:
     """What a task is given can be seen in Flower, in the broker and in logs: numbers, and words of our own."""
-    words = {"delivery.return_rows": {"rest"}}
+    words = {"delivery.return_rows": {"rest"}, "accounts.note_refused_login": {"ip_address"}}  # hidden, see below
     for name, task in app.extensions["celery"].tasks.items():
         if name.startswith("celery."):
             continue
         for parameter in inspect.signature(task.run).parameters.values():
             is_word = parameter.name in words.get(name, ())
             assert is_word or parameter.annotation in {"int", "int | None"}, f"{name}({parameter})"
+
+
+def test_whose_log_in_was_refused_is_shown_as_an_id_without_an_address(app: Flask) -> None:
+    user = make_user("owner@example.com", role="owner", password=True)
+    assert submit(app.test_client(), "/login", {"email": user.email, "password": "wrong"}).status_code == 422
+    celery = app.extensions["celery"]
+    with celery.connection_for_read() as connection, SimpleQueue(connection, celery.amqp.queues[WORK]) as queue:
+        headers = queue.get(block=False).headers
+    assert headers["task"] == "accounts.note_refused_login"
+    assert headers["argsrepr"] == f"({user.id}, '…')"
 
 
 @pytest.mark.timeout(120)
