@@ -23,6 +23,7 @@ from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from campaigns.ops.models import FailedTask
 from campaigns.reports.models import Digest
+from campaigns.settings.server_services import renew_passwords
 from campaigns.site import current_site
 
 OPEN_FAILURES_KEPT = timedelta(days=90)  # at least: as long as those that are dealt with, if that is longer
@@ -36,6 +37,7 @@ def clean_up() -> dict[str, int]:
     Any number of times is harmless, and so is ending halfway.
     """
     clean_up_accounts()
+    renew_passwords()
     now, settings = utcnow(), current_settings()
     mails_kept, imports_kept = timedelta(days=settings.keep_mails_days), timedelta(days=settings.keep_imports_days)
     rules: dict[Any, Callable[[datetime], ColumnElement[bool]]] = {

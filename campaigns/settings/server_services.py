@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from campaigns.config import current_settings
 from campaigns.mail_server_urls import Tls
 from campaigns.secrets_at_rest import SecretNotReadable, decrypt, encrypt
-from campaigns.settings.queries import stored_values
+from campaigns.settings.queries import section_version, stored_values
 from campaigns.settings.sections import MAIL
-from campaigns.settings.services import commit, record_change, store
+from campaigns.settings.services import SettingsConflict, commit, record_change, store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,23 @@ def remove_server(place: int, *, version: int) -> None:
     entries = stored_entries()
     gone = entries.pop(place) if place < len(entries) else None
     _save(entries, version, before={"server": _described(gone)} if gone else {}, after={"server": ""})
+
+
+def renew_passwords() -> int:
+    """Encrypt the stored passwords with the key of now while older ones are accepted; returns how many. Commits.
+
+    Once it has run, SECRET_KEY_FALLBACKS may go. Harmless to repeat; when somebody saves meanwhile, that did it.
+    """
+    sealed = [entry for entry in stored_entries() if entry["password"]]
+    if not sealed or not current_settings().secret_key_fallbacks:
+        return 0
+    entries = [{**entry, "password": renew(entry["password"])} for entry in stored_entries()]
+    try:
+        store(MAIL, {"mail_servers": entries}, version=section_version(MAIL))
+    except SettingsConflict:
+        return 0
+    commit()
+    return len(sealed)
 
 
 def stored_entries() -> list[dict[str, Any]]:
