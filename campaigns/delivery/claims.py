@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from campaigns.delivery.models import DeliveryState
 
@@ -19,8 +20,7 @@ class Lease:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """One claimed row with what its mail is made from."""
 
     position: int
@@ -32,8 +32,7 @@ class Recipient:
     attributes: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What became of one claimed row."""
 
     position: int

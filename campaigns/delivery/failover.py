@@ -19,16 +19,13 @@ class ServersTried:
         self.refusing: set[str] = set()
         self.refused_sender: Outcome | None = None  # what the last server that refused the sender said
         self.taken: Counter[str] = Counter()  # mails that each server has taken or judged
+        self.is_gone = False  # the settings name the server in use no more, or reach it in another way
+        self.label = ""  # the name of the server in use where there are several, else nothing
         self._using: ServerSettings | None = None
         self._known: set[ServerSettings] = set()
         self.follow(settings)
         self._fruitless: Counter[str] = Counter()
         self._taken_before = 0
-
-    @property
-    def label(self) -> str:
-        """Return the name of the server in use where there are several, else nothing."""
-        return self.current if len(self._names) > 1 else ""
 
     def follow(self, settings: Settings) -> None:
         """Take over which servers there are; one that is reached in another way now may be tried again."""
@@ -36,16 +33,13 @@ class ServersTried:
         self.refusing &= {server.address for server in named & self._known}
         self._known = named
         self._names = {server.address for server in named}
-
-    @property
-    def is_gone(self) -> bool:
-        """Tell whether the settings name the server in use no more, or reach it in another way."""
-        return self._using is not None and self._using not in self._known
+        self._look_at_server_in_use()
 
     def begin(self, connection: Connection) -> None:
         """Note that this connection is in use now."""
         self._using = connection.server
         self.current = connection.server.address
+        self._look_at_server_in_use()
         self._taken_before = self.taken[self.current]
 
     def note_taken(self) -> None:
@@ -65,3 +59,7 @@ class ServersTried:
         self.refusing.add(self.current)
         self.refused_sender = refused_sender or self.refused_sender
         return bool(self._names - self.refusing)
+
+    def _look_at_server_in_use(self) -> None:
+        self.is_gone = self._using is not None and self._using not in self._known
+        self.label = self.current if len(self._names) > 1 else ""

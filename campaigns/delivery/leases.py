@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -22,6 +24,11 @@ STATE_SECONDS = 1.0  # how often we look whether the campaign still sends: a pau
 RENEWALS_PER_LEASE = 3
 
 logger = logging.getLogger(__name__)
+
+
+def worker_name() -> str:
+    """Return host and process of this worker, as the progress page shows it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class KeptLease:

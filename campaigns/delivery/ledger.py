@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -250,9 +249,9 @@ def _is_cancelled(campaign_id: int) -> bool:
 def _without_reopening(settlement: Settlement) -> Settlement:
     """Return what a late outcome means where nothing is tried again: the row may not wait in a closed campaign."""
     if settlement.state is D.WAITING:
-        return replace(settlement, state=D.UNCERTAIN, reason=NOT_HANDED_OVER)
+        return settlement._replace(state=D.UNCERTAIN, reason=NOT_HANDED_OVER)
     if settlement.state is D.DEFERRED:
-        return replace(settlement, state=D.FAILED, next_attempt_at=None)
+        return settlement._replace(state=D.FAILED, next_attempt_at=None)
     return settlement
 
 

@@ -7,8 +7,6 @@ claim. It returns a summary and never raises for a mail's sake.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ from campaigns.delivery.connections import ConnectionPool
 from campaigns.delivery.failover import ServersTried
 from campaigns.delivery.holding import hold_for_limit, hold_for_refusal
 from campaigns.delivery.journal import Journal
-from campaigns.delivery.leases import KeptLease
+from campaigns.delivery.leases import KeptLease, worker_name
 from campaigns.delivery.ledger import LeaseLost
 from campaigns.delivery.message import CampaignMessage, message_of
 from campaigns.delivery.models import DeliveryState
@@ -79,11 +77,6 @@ def send_batch(campaign_id: int, number: int) -> BatchSummary:
     return summary
 
 
-def worker_name() -> str:
-    """Return host and process of this worker, as the progress page shows it."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def lease_time(settings: Settings) -> timedelta:
     """Return how long a lease lasts without being renewed."""
     return timedelta(seconds=settings.lease_seconds)
@@ -112,14 +105,14 @@ class _Run:
         self.tried = ServersTried(self.settings)
         self.turns = Turns(self._must_stop)
         self.tally = Tally()
+        self._set_end_of_tries()
 
     @property
     def lease(self) -> Lease:
         return self.kept.lease
 
-    @property
-    def give_up_at(self) -> datetime:
-        return self.begun_at + timedelta(hours=self.settings.give_up_hours)
+    def _set_end_of_tries(self) -> None:
+        self.give_up_at = self.begun_at + timedelta(hours=self.settings.give_up_hours)
 
     def send(self) -> None:
         """Send until nobody waits, the budget is used, we are stopped, a limit is reached, or all servers refuse us."""
@@ -178,6 +171,7 @@ class _Run:
         if current_settings() is not self.settings:
             self.settings = current_settings()
             self.tried.follow(self.settings)
+            self._set_end_of_tries()
 
     def _envelopes(self) -> Iterator[Envelope | None]:
         """Give claimed rows as envelopes; before each new window what is open is finished (None) and settled."""
@@ -238,11 +232,14 @@ class _Run:
         self.settlements.append(settlement)
         self.last_outcome = outcome
         self.tally.note_answer(self.tried.current, outcome)
+        if outcome.kind is OutcomeKind.SENT:
+            self.tried.note_taken()
+            return
         if concerns_sender(outcome):
             self.refused_sender = outcome
         elif not concerns_connection(outcome):
             self.tried.note_taken()
-        if outcome.kind is not OutcomeKind.SENT and asks_to_slow_down(outcome):
+        if asks_to_slow_down(outcome):
             self.turns.slow_down(recipient)
 
     def _settle_here(self, settlement: Settlement) -> None:

@@ -11,6 +11,9 @@ from campaigns.mail.smtp import Meaning, Outcome, OutcomeKind
 # mail.md's schedule for a relay that does the long retries itself; the last pause repeats.
 RETRY_MINUTES = (1, 5, 15, 60, 120, 240)
 
+_ABOUT_THE_SENDER = frozenset({Meaning.SENDER_TEMPORARY, Meaning.SENDER_REFUSED})
+_ABOUT_THE_CONNECTION = frozenset({Meaning.CONNECTION_TEMPORARY, Meaning.CONNECTION_REFUSED})
+
 
 def settlement_of(
     outcome: Outcome, *, position: int, attempts: int, now: datetime, give_up_at: datetime, server: str = ""
@@ -21,11 +24,11 @@ def settlement_of(
     the sender or the connection is not the recipient's: the row waits as if it had not been tried.
     """
     reply = f"{reply_text(outcome)} [{server}]" if server else reply_text(outcome)
+    if outcome.kind is OutcomeKind.SENT:
+        return Settlement(position, D.SENT, None, reply)
     if concerns_sender(outcome):
         return Settlement(position, D.WAITING, outcome.reason, reply, counts_as_attempt=False)
     match outcome.kind:
-        case OutcomeKind.SENT:
-            return Settlement(position, D.SENT, reply=reply)
         case OutcomeKind.PERMANENT:
             return Settlement(position, D.FAILED, outcome.reason, reply, suppresses=outcome.suppresses)
         case OutcomeKind.UNCERTAIN:
@@ -41,12 +44,12 @@ def settlement_of(
 
 def concerns_sender(outcome: Outcome) -> bool:
     """Tell whether a refusal is about us, so that the same awaits every other recipient (RFC 5321: replies to MAIL)."""
-    return outcome.meaning in {Meaning.SENDER_TEMPORARY, Meaning.SENDER_REFUSED}
+    return outcome.meaning in _ABOUT_THE_SENDER
 
 
 def concerns_connection(outcome: Outcome) -> bool:
     """Tell whether nothing was said about the mail itself: the server closed (421) or the connection was lost."""
-    return outcome.meaning in {Meaning.CONNECTION_TEMPORARY, Meaning.CONNECTION_REFUSED}
+    return outcome.meaning in _ABOUT_THE_CONNECTION
 
 
 def reply_text(outcome: Outcome) -> str:

@@ -92,8 +92,7 @@ def waiting_rows(lease: Lease, size: int) -> Sequence[Any]:
 
 def recipient_of(row: Any) -> Recipient:
     """Return one of `waiting_rows` as the sending loop takes it."""
-    position, user_id, address, attempts, name, language, attributes, _skip_reason = row
-    return Recipient(position, user_id, address, attempts, name, language or "", attributes)
+    return Recipient(row[0], row[1], row[2], row[3], row[4], row[5] or "", row[6])
 
 
 def mark_sending(lease: Lease, recipients: Sequence[Recipient]) -> None:

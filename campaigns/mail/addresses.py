@@ -43,6 +43,8 @@ class WireAddress:
         return f"{self.local}@{self.domain}"
 
 
+# A mail's header and its envelope ask one after the other.
+@lru_cache(maxsize=512)
 def wire_address(address: str) -> WireAddress:
     """The address in its wire form. Raises AddressError.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from campaigns.mail.addresses import AddressError, WireAddress, wire_address
 from campaigns.mail.notifications import notify_parameters, return_parameters
@@ -16,8 +16,7 @@ from campaigns.mail.smtp_wire import Reply
 FINAL_DOT = b".\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """`sender` empty is the null sender; `content` is a whole message; `ref` is the caller's and never sent.
 
     With `is_wire_ready` the content is what `wire_content` would make of it, final dot and all, and goes out untouched.
@@ -59,8 +58,7 @@ class OutcomeKind(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """`code` 0: no answer of the server, it was lost or decided here. `text`: the server's own words, maybe more lines.
 
     `suppresses` says that the address is bad for good (5.1.1 and its like), by `replies.judge`.
@@ -76,8 +74,7 @@ class Outcome:
     suppresses: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """An envelope as commands, ready for this session."""
 
     envelope: Envelope
@@ -121,6 +118,8 @@ def prepare(session: Session, envelope: Envelope) -> Message | Outcome:
 
 def outcome_of_reply(phase: Phase, reply: Reply) -> Outcome:
     enhanced = reply.enhanced
+    if reply.positive:
+        return Outcome(OutcomeKind.SENT, phase, reply.code, enhanced, reply.text, Reason.ACCEPTED, Meaning.ACCEPTED)
     judgement = judge(phase, reply.code, enhanced, reply.text)
     kind = _KIND_BY_MEANING[judgement.meaning]
     if phase is Phase.CONTENT and kind is OutcomeKind.NOT_HANDED_OVER:

@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from campaigns.mail.replies import Phase, Reason, judge
 from campaigns.mail.smtp_errors import (
@@ -24,7 +24,7 @@ from campaigns.mail.smtp_settings import Security, ServerSettings
 from campaigns.mail.smtp_wire import Reply, Wire
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
     """A logged-in session and what the server offered in it (by EHLO after TLS; earlier offers do not count)."""
 
@@ -32,7 +32,7 @@ class Session:
     settings: ServerSettings
     offers: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def size_limit(self) -> int:
         """The largest message in octets the server takes (RFC 1870); 0 when it did not say."""
         limit = self.offers.get("SIZE", "")

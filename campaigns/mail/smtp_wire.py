@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import time
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
@@ -32,15 +33,20 @@ class Reply(NamedTuple):
 
 
 class Wire:
-    """A socket that never blocks, its unread input, and a deadline for each wait.
+    """A socket, its unread input, and a deadline for each wait.
+
+    Without TLS the system keeps the deadline of a read: one call where polling first takes two, and the time of a mail
+    goes into such calls. With TLS, where one read of ours may take several of the socket, it never blocks.
 
     Every method raises SessionLost (connection_lost, timeout or protocol_error) naming the phase it was called for.
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+        sock.setblocking(True)
         self._sock = sock
-        self._input = bytearray()
+        self._read_seconds = 0.0
+        self._input = b""
+        self._taken = 0  # how much of the input has been used
         # TLS later keeps the same descriptor, so these stay valid.
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
@@ -52,10 +58,13 @@ class Wire:
         """The next reply, in the order they came. The deadline is for the whole of it, not for each piece."""
         deadline = 0.0
         while (reply := self._parse_reply(phase)) is None:
-            if len(self._input) > MAX_REPLY_SIZE:
+            if len(self._input) - self._taken > MAX_REPLY_SIZE:
                 raise SessionLost(phase, Reason.PROTOCOL_ERROR, "the server's reply does not end")
-            deadline = deadline or time.monotonic() + timeout_seconds
-            self._wait_for_input(phase, deadline)
+            if not deadline:
+                deadline, left_seconds = time.monotonic() + timeout_seconds, timeout_seconds
+            else:
+                left_seconds = deadline - time.monotonic()
+            self._wait_for_input(phase, left_seconds)
         return reply
 
     def pending_reply(self, phase: Phase) -> Reply | None:
@@ -77,10 +86,13 @@ class Wire:
         On failure SessionLost.written tells how much had left.
         """
         view, sent = memoryview(data), 0
-        now = time.monotonic()
-        last = now + (overall_seconds if overall_seconds is not None else timeout_seconds)
-        deadline = min(now + timeout_seconds, last)
         try:
+            sent = self._send(view, phase)  # nearly always all of it
+            if sent == len(data):
+                return
+            now = time.monotonic()
+            last = now + (overall_seconds if overall_seconds is not None else timeout_seconds)
+            deadline = min(now + timeout_seconds, last)
             while sent < len(data):
                 if taken := self._send(view[sent:], phase):
                     sent += taken
@@ -99,7 +111,8 @@ class Wire:
         An attacker could otherwise put replies in front of the encrypted ones (RFC 3207 §4.2). Raises OSError, of which
         ssl.SSLError and TimeoutError are kinds.
         """
-        self._input.clear()
+        self._input, self._taken = b"", 0
+        self._sock.setblocking(False)
         self._sock = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -139,44 +152,50 @@ class Wire:
 
     def _parse_reply(self, phase: Phase) -> Reply | None:
         """Take one complete reply from the input; None when it has not all arrived."""
-        end = self._input.find(b"\n")
+        start = self._taken
+        end = self._input.find(b"\n", start)
         if end < 0:
             return None
-        line = bytes(self._input[:end])
+        line = self._input[start:end]
         if line[3:4] == b"-":
             return self._parse_long_reply(phase)
-        del self._input[: end + 1]
-        return _reply_of(line.rstrip(b"\r")) or _no_reply(phase, line)
+        self._taken = end + 1
+        return _reply_of(line) or _no_reply(phase, line)
 
     def _parse_long_reply(self, phase: Phase) -> Reply | None:
         lines: list[bytes] = []
-        start = 0
+        start = self._taken
         while (end := self._input.find(b"\n", start)) >= 0:
-            line = bytes(self._input[start:end]).rstrip(b"\r")
+            line = self._input[start:end].rstrip(b"\r")
             start = end + 1
             lines.append(line)
             if _reply_of(line) is None:
                 _no_reply(phase, line)
             if line[3:4] != b"-":
-                del self._input[:start]
+                self._taken = start
                 if any(other[:3] != line[:3] for other in lines):
                     raise SessionLost(phase, Reason.PROTOCOL_ERROR, f"one reply with two codes: {_show(line)}")
                 return Reply(int(line[:3]), "\n".join(_show(one[4:]) for one in lines))
         return None
 
-    def _wait_for_input(self, phase: Phase, deadline: float) -> None:
-        # TLS may hold decrypted bytes that poll cannot see, so reading comes before waiting there.
-        if self.encrypted and self._receive(phase):
-            return
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._readable.poll(left * 1000):
-                raise SessionLost(phase, Reason.TIMEOUT, "the server did not answer in time")
-            if self._receive(phase):
-                return
+    def _wait_for_input(self, phase: Phase, seconds: float) -> None:
+        got_some = seconds > 0 and (
+            self._wait_for_decrypted(phase, seconds) if self.encrypted else self._receive(phase, within_seconds=seconds)
+        )
+        if not got_some:
+            raise SessionLost(phase, Reason.TIMEOUT, "the server did not answer in time")
+
+    def _wait_for_decrypted(self, phase: Phase, seconds: float) -> bool:
+        # TLS may hold decrypted bytes that poll cannot see, so reading comes before waiting.
+        deadline = time.monotonic() + seconds
+        while not self._receive(phase):
+            left_seconds = deadline - time.monotonic()
+            if left_seconds <= 0 or not self._readable.poll(left_seconds * 1000):
+                return False
+        return True
 
     def _wait_for_room(self, phase: Phase, deadline: float) -> None:
-        if len(self._input) > MAX_UNREAD:
+        if len(self._input) - self._taken > MAX_UNREAD:
             raise SessionLost(phase, Reason.PROTOCOL_ERROR, "the server talks and does not listen")
         left = deadline - time.monotonic()
         events = self._writable.poll(left * 1000) if left > 0 else []
@@ -188,29 +207,41 @@ class Wire:
 
     def _send(self, data: memoryview, phase: Phase) -> int:
         try:
-            return self._sock.send(data)
+            return self._sock.send(data, 0 if self.encrypted else socket.MSG_DONTWAIT)
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
         except OSError as error:
             raise _lost(phase, error) from error
 
-    def _receive(self, phase: Phase) -> bool:
-        """Read what is there; False when nothing is. Raises SessionLost at the end of the connection."""
+    def _receive(self, phase: Phase, *, within_seconds: float = 0) -> bool:
+        """Read what is there, without TLS also what comes in time; False for nothing. Raises SessionLost at the end."""
         try:
-            data = self._sock.recv(READ_SIZE)
+            if within_seconds:
+                self._set_read_seconds(within_seconds)
+            data = self._sock.recv(READ_SIZE, 0 if within_seconds or self.encrypted else socket.MSG_DONTWAIT)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError as error:
             raise _lost(phase, error) from error
         if not data:
             raise SessionLost(phase, Reason.CONNECTION_LOST, "the server closed the connection")
-        self._input += data
+        self._input = self._input[self._taken :] + data
+        self._taken = 0
         return True
+
+    def _set_read_seconds(self, seconds: float) -> None:
+        if seconds == self._read_seconds:
+            return
+        # Nothing at all would mean for ever.
+        whole, part = divmod(max(1, round(seconds * 1_000_000)), 1_000_000)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", whole, part))
+        self._read_seconds = seconds
 
 
 @lru_cache(maxsize=512)
 def _reply_of(line: bytes) -> Reply | None:
     """The reply that one line makes, None for a line that is none. A server says few things, and says them often."""
+    line = line.rstrip(b"\r")
     if not line[:3].isdigit() or len(line) < 3 or line[3:4] not in (b" ", b"-", b""):
         return None
     return Reply(int(line[:3]), _show(line[4:]))
