@@ -35,9 +35,11 @@ def read_unsubscribe_token(token: str) -> tuple[int, int] | None:
 
 
 def _mac(secret_key: str, payload: bytes) -> bytes:
-    return hmac.digest(_key(secret_key), payload, "sha256")[:MAC_BYTES]
+    mac = _keyed(secret_key).copy()
+    mac.update(payload)
+    return mac.digest()[:MAC_BYTES]
 
 
 @lru_cache(maxsize=8)
-def _key(secret_key: str) -> bytes:
-    return sha256(b"carillon.unsubscribe:" + secret_key.encode()).digest()
+def _keyed(secret_key: str) -> hmac.HMAC:
+    return hmac.new(sha256(b"carillon.unsubscribe:" + secret_key.encode()).digest(), digestmod="sha256")

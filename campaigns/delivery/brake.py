@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from campaigns.compose.models import Campaign
 from campaigns.config import Settings
@@ -13,6 +13,8 @@ from campaigns.delivery.states import pause, resume
 from campaigns.extensions import db
 
 TOO_MANY_FAILURES = "too_many_failures"
+
+_FAILED = text("SELECT coalesce(sum(failed), 0) FROM batch WHERE campaign_id = :campaign_id")
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +25,19 @@ def brake_if_needed(campaign_id: int, settings: Settings) -> bool:
     The limit is looked at from `brake_after` attempts on; 0 percent turns the brake off. A person who resumes the
     campaign has seen what was refused so far: only what comes after is counted then.
     """
-    if not settings.brake_failed_percent:
+    if not settings.brake_failed_percent or _is_clearly_below(campaign_id, settings):
         return False
     failed, attempted = _count(campaign_id)
     if attempted < settings.brake_after or failed * 100 <= attempted * settings.brake_failed_percent:
         return False
     logger.warning("campaign %s: %s of %s mails were refused for good, pausing", campaign_id, failed, attempted)
     return pause(campaign_id, reason=f"{TOO_MANY_FAILURES}: {failed:,} / {attempted:,}")
+
+
+def _is_clearly_below(campaign_id: int, settings: Settings) -> bool:
+    """Tell whether too few were refused for the brake, even if they were all of `brake_after`; asked by every batch."""
+    query = db.session.connection().execute(_FAILED, {"campaign_id": campaign_id})
+    return int(query.scalar_one()) * 100 <= settings.brake_after * settings.brake_failed_percent
 
 
 def _count(campaign_id: int) -> tuple[int, int]:

@@ -17,10 +17,11 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, text, update
 
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
+from campaigns.database import UtcDateTime
 from campaigns.delivery.claims import Lease, Recipient, Settlement
 from campaigns.delivery.ledger_rows import (
     WORKER_LOST,
@@ -40,6 +41,21 @@ REOPENING = frozenset({D.WAITING, D.DEFERRED})
 NOT_HANDED_OVER = "not_handed_over"  # called uncertain, and known not to have left, in a campaign that has ended
 BATCH_COLUMNS = (Batch.campaign_id, Batch.number, Batch.first_position, Batch.last_position)
 
+# An expired lease may have left rows in `sending`; they are the sweep's to judge, not the next worker's.
+_TAKE_LEASE = text("""
+    UPDATE batch SET lease_token = :token, lease_until = :lease_until, worker = :worker, tries = tries + 1
+    WHERE campaign_id = :campaign_id AND number = :number AND waiting > 0 AND sending = 0
+    AND (lease_token IS NULL OR lease_until < :now)
+    AND EXISTS (SELECT 1 FROM campaign WHERE campaign.id = :campaign_id AND campaign.state = 'sending'
+                AND (campaign.next_round_at IS NULL OR campaign.next_round_at <= :now))
+    RETURNING first_position, last_position
+""").bindparams(bindparam("now", type_=UtcDateTime()), bindparam("lease_until", type_=UtcDateTime()))
+_RELEASE = text("""
+    UPDATE batch SET lease_token = NULL, lease_until = NULL, last_error = :error
+    WHERE campaign_id = :campaign_id AND number = :number AND lease_token = :token
+    RETURNING sending
+""")
+
 
 class LeaseLost(Exception):
     """The batch is in other hands, or the campaign does not send any more; nothing was claimed."""
@@ -51,18 +67,9 @@ def take_lease(campaign_id: int, number: int, *, worker: str, lease_for: timedel
     There is nothing to do either while the campaign's rounds are held: a chord may have been published before that.
     """
     now, token = utcnow(), secrets.token_hex(12)
-    not_held = or_(Campaign.next_round_at.is_(None), Campaign.next_round_at <= now)
-    is_sending = and_(Campaign.id == campaign_id, Campaign.state == CampaignState.SENDING, not_held)
-    sending = select(Campaign.id).where(is_sending).exists()
-    row = db.session.execute(
-        update(Batch)
-        .where(Batch.campaign_id == campaign_id, Batch.number == number, Batch.waiting > 0, sending)
-        .where(or_(Batch.lease_token.is_(None), Batch.lease_until < now))
-        # An expired lease may have left rows in `sending`; they are the sweep's to judge, not the next worker's.
-        .where(Batch.sending == 0)
-        .values(lease_token=token, lease_until=now + lease_for, worker=worker[:120], tries=Batch.tries + 1)
-        .returning(Batch.first_position, Batch.last_position)
-        .execution_options(synchronize_session=False)
+    values = {"campaign_id": campaign_id, "number": number, "token": token, "worker": worker[:120]}
+    row = (
+        db.session.connection().execute(_TAKE_LEASE, values | {"now": now, "lease_until": now + lease_for})
     ).one_or_none()
     db.session.commit()
     return Lease(campaign_id, number, row.first_position, row.last_position, token) if row else None
@@ -81,8 +88,10 @@ def release_lease(lease: Lease, *, error: str | None = None) -> None:
     The holder has settled all it knows of, so a row that is still `sending` under its token was claimed by a commit
     whose answer got lost, and was never handed over: it waits again.
     """
-    is_ours = _touch_batch(lease, lease_token=None, lease_until=None, last_error=error[:300] if error else None)
-    if is_ours and settle_token(lease, keep=(), state=D.WAITING, reason=None):
+    values = {"campaign_id": lease.campaign_id, "number": lease.number, "token": lease.token}
+    values["error"] = error[:300] if error else None
+    sending = db.session.connection().execute(_RELEASE, values).scalar_one_or_none()
+    if sending and settle_token(lease, keep=(), state=D.WAITING, reason=None):
         recount(lease)
     db.session.commit()
 

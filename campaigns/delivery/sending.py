@@ -39,7 +39,7 @@ from campaigns.mail.smtp import Connection, ConnectionNotOpened, Envelope, Outco
 from campaigns.patience import while_database_returns
 from campaigns.stored_settings import refresh_settings
 
-WINDOW_ROWS = 250
+WINDOW_ROWS = 500
 BATCH_BUDGET_SECONDS = 45  # far below the broker's visibility timeout; what is left waits for the next round
 
 logger = logging.getLogger(__name__)
