@@ -218,6 +218,9 @@ def upgrade() -> None:
             batch_op.f("fk_campaign_approved_by_id_users"), "users", ["approved_by_id"], ["id"], ondelete="SET NULL"
         )
 
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.drop_constraint(batch_op.f("fk_delivery_campaign_id_campaign"), type_="foreignkey")
+
     with op.batch_alter_table("failed_task", schema=None) as batch_op:
         batch_op.add_column(sa.Column("kind", sa.String(length=20), server_default="raised", nullable=False))
         batch_op.add_column(sa.Column("worker", sa.String(length=120), server_default="", nullable=False))
