@@ -85,6 +85,13 @@ def mail_words(kind: str) -> str:
         "verification_reminder": _("Reminder to confirm an address"),
         "reset_requested": _("Link to choose a password"),
         "password_changed": _("Password changed"),
+        "two_step_changed": _("Two-step log-in changed"),
+        "address_change_asked": _("Link to confirm a new address"),
+        "address_changed": _("Address changed"),
+        "team_invitation": _("Invitation to the team"),
+        "approval_asked": _("Request for an approval"),
+        "approval_decided": _("Answer to a request for approval"),
+        "digest": _("Summary for the team"),
         "test": _("Test of a campaign"),
         "failure_notice": _("Notice that tasks fail"),
     }
