@@ -98,7 +98,7 @@ def note_refusal(user_id: int | None, reason: str, *, ip_address: str) -> None:
     user = db.session.get(User, user_id) if user_id else None
     if user is None or user.role is None:
         return
-    record_action("login.refused", Target("user", user.id, user.email), after={"ip": ip_address}, reason=reason)
+    record_action("login.refused", Target("user", user.id, user.email), reason=reason, by=Actor(ip=ip_address))
     db.session.commit()
 
 

@@ -32,12 +32,16 @@ def update_profile(user_id: int, *, name: str, language: str | None, timezone: s
     _change(user_id, name=name, language=language, timezone=timezone)
 
 
-def choose_announcements(user_id: int, *, wanted: bool) -> None:
-    """Let a person take announcements or leave them, for running campaigns too. Commits; harmless to repeat."""
+def choose_announcements(user_id: int, *, wanted: bool, for_them: bool = False) -> None:
+    """Let a person take announcements or leave them, for running campaigns too. Commits; harmless to repeat.
+
+    `for_them` says that somebody else does it in their place, which the activity log notes.
+    """
     still = User.unsubscribed_at.is_not(None) if wanted else User.unsubscribed_at.is_(None)
-    db.session.execute(
-        update(User).where(User.id == user_id, still).values(unsubscribed_at=None if wanted else utcnow())
-    )
+    chosen = update(User).where(User.id == user_id, still).values(unsubscribed_at=None if wanted else utcnow())
+    if db.session.execute(chosen).rowcount and for_them:  # type: ignore[attr-defined]
+        user = db.session.get_one(User, user_id)
+        record_action("user.resubscribed" if wanted else "user.unsubscribed", target_of(user))
     db.session.commit()
 
 

@@ -13,6 +13,7 @@ from campaigns.accounts.logins import Visitor, begin_login
 from campaigns.accounts.models import User
 from campaigns.accounts.passwords import hash_password
 from campaigns.accounts.queries import find_user, somebody_has_a_role
+from campaigns.audit.services import Actor, Target, record_action
 from campaigns.clock import utcnow
 from campaigns.errors import Conflict
 from campaigns.extensions import db
@@ -67,6 +68,7 @@ def set_up(owner: FirstOwner, site: SiteDetails, *, visitor: Visitor) -> User:
     except IntegrityError as error:
         db.session.rollback()
         raise Conflict(_("This site has just been set up by somebody else.")) from error
+    record_action("site.set_up", Target("site", name=site.name), by=Actor(user.id, user.email))
     begin_login(user, remember=False, visitor=visitor)
     db.session.commit()
     return user

@@ -24,6 +24,7 @@ from campaigns.accounts.addresses import Address
 from campaigns.accounts.logins import drop_logins
 from campaigns.accounts.models import AccountLink, LinkPurpose, User
 from campaigns.accounts.passwords import hash_password
+from campaigns.audit.services import person_actor, person_target, record_action
 from campaigns.clock import utcnow
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
@@ -109,6 +110,8 @@ def reset_password(token: str, password: str) -> int:
     user.verified_at = user.verified_at or utcnow()
     drop_logins(user.id)
     mail = queue_password_notice(user)
+    target = person_target(user.id, user.email, role=user.role)
+    record_action("user.password_reset", target, by=person_actor(user.id, user.email, role=user.role))
     db.session.commit()
     return mail.id
 

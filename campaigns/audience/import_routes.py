@@ -18,6 +18,7 @@ from campaigns.audience.import_problems import FileProblem, RowProblem
 from campaigns.audience.import_words import explain_file, explain_row
 from campaigns.audience.models import ImportProblem, UserImport
 from campaigns.audience.tasks import start_import
+from campaigns.audit.services import Target, record_export
 from campaigns.config import current_settings
 from campaigns.csv_downloads import csv_response
 from campaigns.presentation import format_number
@@ -85,7 +86,8 @@ def import_live(import_id: int) -> str:
 @requires(Right.MANAGE_USERS)
 def import_problems_file(import_id: int) -> Response:
     """Answer with every row that was not taken, or taken with a remark."""
-    imports.get_import(import_id)
+    each = imports.get_import(import_id)
+    record_export("import.exported", Target("import", import_id, each.file_name), rows=each.bad + each.noted)
     header = [_("Row"), _("Imported"), _("Value"), _("Problem")]
     return csv_response(f"import-{import_id}-rows", header, _problem_rows(import_queries.read_problems(import_id)))
 

@@ -21,6 +21,7 @@ from campaigns.audience.import_problems import FileProblem, FileRefused
 from campaigns.audience.import_rows import read_chunk
 from campaigns.audience.import_saving import save_chunk
 from campaigns.audience.models import ImportState, UserImport
+from campaigns.audit.services import Target, record_action
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.errors import NotFound
@@ -47,6 +48,8 @@ def add_import(source: Path, *, file_name: str, by: int | None = None) -> int:
     shown_name = "".join(character for character in file_name if character.isprintable())[-200:]
     each = UserImport(file_name=shown_name, source_path=str(source), created_by_id=by)
     db.session.add(each)
+    db.session.flush()
+    record_action("import.started", Target("import", each.id, shown_name))
     db.session.commit()
     return each.id
 
@@ -126,9 +129,10 @@ def report_import(import_id: int) -> None:
     each = get_import(import_id)
     if each.state != ImportState.SAVING or each.bytes_done < each.bytes_total:
         return
+    files = Path(each.stored_path), Path(each.source_path)
     if _move_on(import_id, ImportState.SAVING, ImportState.DONE, finished_at=utcnow()):
-        Path(each.stored_path).unlink(missing_ok=True)
-        _remove_upload(Path(each.source_path))
+        files[0].unlink(missing_ok=True)
+        _remove_upload(files[1])
 
 
 def find_left_alone() -> list[int]:
@@ -194,8 +198,19 @@ def _start(import_id: int, before: ImportState, state: ImportState) -> bool:
 def _move_on(import_id: int, before: ImportState, state: ImportState, **values: Any) -> bool:
     move = update(UserImport).where(UserImport.id == import_id, UserImport.state == before)
     won = _execute(move.values(state=state, touched_at=utcnow(), **values))
+    if won and state in {ImportState.DONE, ImportState.FAILED}:
+        _record_end(get_import(import_id))
     db.session.commit()
     return won
+
+
+def _record_end(each: UserImport) -> None:
+    target = Target("import", each.id, each.file_name)
+    if each.state == ImportState.FAILED:
+        record_action("import.failed", target, after={"error": each.error})
+    else:
+        counts = {name: getattr(each, name) for name in ("added", "updated", "unchanged", "bad")}
+        record_action("import.finished", target, after=counts)
 
 
 def _fail(import_id: int, state: ImportState, refused: FileRefused) -> None:

@@ -19,6 +19,7 @@ from campaigns.audience.forms import DeleteForm, NewPersonForm, PersonForm, Resu
 from campaigns.audience.models import SuppressionReason
 from campaigns.audience.people_list import Search, list_users
 from campaigns.audience.queries import UserState
+from campaigns.audit.services import Target, person_target, record_view
 from campaigns.errors import UserError
 from campaigns.security import Right, can, requires
 from campaigns.team.services import change_role
@@ -32,6 +33,8 @@ Page = str | tuple[str, int] | Response
 @requires(Right.VIEW)
 def show_list() -> str:
     """Show the people of a tab who match the search; addresses are masked for those who may not see them."""
+    if can(Right.SEE_USERS):
+        record_view("user.listed", Target("user"))
     state, search = _asked_state(), _asked_search()
     page = list_users(
         state,
@@ -71,7 +74,9 @@ def add_user() -> Page:
 @requires(Right.SEE_USERS)
 def show_user(user_id: int) -> str:
     """Show what is known of a person, and whether they get announcements."""
-    return _user_page(queries.get_user(user_id))
+    user = queries.get_user(user_id)
+    record_view("user.seen", person_target(user.id, user.email, role=user.role))
+    return _user_page(user)
 
 
 @bp.post("/users/<int:user_id>")
@@ -91,7 +96,7 @@ def save_user(user_id: int) -> Page:
 def unsubscribe_user(user_id: int) -> Page:
     """Note that a person wants no announcements, as they said in some other way than by the link."""
     queries.get_user(user_id)
-    choose_announcements(user_id, wanted=False)
+    choose_announcements(user_id, wanted=False, for_them=True)
     flash(_("Unsubscribed. Campaigns that are being sent skip this person too."), "ok")
     return _go_to_user(user_id)
 
@@ -103,7 +108,7 @@ def resume_user(user_id: int) -> Page:
     user, form = queries.get_user(user_id), ResumeForm()
     if not form.validate():
         return _user_page(user, resume=form), 422
-    choose_announcements(user_id, wanted=True)
+    choose_announcements(user_id, wanted=True, for_them=True)
     flash(_("The unsubscription has been taken back."), "ok")
     return _go_to_user(user_id)
 

@@ -25,6 +25,8 @@ FIELDS: Final[dict[str, Any]] = {
     "hold_seconds": _l("Hold, seconds"),
     "scheduled_at": _l("Time"),
     "zone": _l("Time zone"),
+    "rule": _l("Rule"),
+    "date": _l("Day"),
     "content_sha256": _l("SHA-256 of what was sent"),
     "reason": _l("Reason"),
     "people": _l("People"),

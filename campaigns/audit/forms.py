@@ -26,7 +26,7 @@ class FilterForm(FlaskForm):  # type: ignore[misc]
     actor = StringField(_l("Person"))
     action = SelectField(_l("Deed"), validate_choice=False)
     kind = SelectField(_l("Kind of object"), validate_choice=False)
-    id = StringField(_l("Number of the object"))
+    id = StringField(_l("Number"))
     since = DateField(_l("From"), validators=[Optional()])
     until = DateField(_l("To"), validators=[Optional()])
 

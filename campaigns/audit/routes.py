@@ -17,7 +17,7 @@ from campaigns.audit.forms import FilterForm
 from campaigns.audit.models import AuditEntry
 from campaigns.audit.sealing import seal
 from campaigns.audit.services import Target, record_export
-from campaigns.audit.wording import action_words, actor_words, kind_words, problem_words
+from campaigns.audit.wording import action_words, actor_words, kind_words, problem_words, reason_words
 from campaigns.csv_downloads import csv_response
 from campaigns.extensions import db
 from campaigns.security import Right, can, guard_of, requires
@@ -58,6 +58,7 @@ def list_entries() -> str:
         kind_words=kind_words,
         problem_words=problem_words,
         changes_of=changes_of,
+        reason_words=reason_words,
         object_url=object_url,
     )
 

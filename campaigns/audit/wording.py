@@ -144,6 +144,16 @@ def actor_words(entry: AuditEntry) -> str:
     return entry.actor if entry.actor_id is not None else str(_("Carillon itself"))
 
 
+def reason_words(reason: str) -> str:
+    """Return why, in words where the program gave the reason; as written where a person did."""
+    words = {
+        "password": _("the password was wrong"),
+        "code": _("the code was wrong"),
+        "by themselves": _("by themselves"),
+    }
+    return str(words.get(reason, reason))
+
+
 def problem_words(problem: str, sequence: int | None) -> str:
     """Return what is wrong with the log, in words."""
     number = sequence or 0

@@ -26,6 +26,7 @@ from campaigns.compose.rendering import (
     compile_content,
     recipient_fields,
 )
+from campaigns.compose.titles import campaign_title
 from campaigns.config import current_settings
 from campaigns.database import LARGEST_ID
 from campaigns.errors import NotFound
@@ -68,7 +69,12 @@ def get_campaigns(campaign_ids: Sequence[int]) -> Sequence[Campaign]:
 
 def target_of(campaign: Campaign) -> Target:
     """Return a campaign as the activity log names it."""
-    return Target("campaign", campaign.id, campaign.subject)
+    return campaign_target(campaign.id, campaign.subject)
+
+
+def campaign_target(campaign_id: int, subject: str) -> Target:
+    """As `target_of`, with a subject that is just being saved."""
+    return Target("campaign", campaign_id, campaign_title(subject) if subject.strip() else "")
 
 
 def list_campaigns(tab: str, *, search: str = "", before: int | None = None, after: int | None = None) -> CampaignPage:

@@ -11,10 +11,10 @@ from typing import Any, Final
 from flask_babel import gettext as _
 from sqlalchemy import Delete, Update, delete, update
 
-from campaigns.audit.services import Target, mask, record_action, record_once, what_changed
+from campaigns.audit.services import mask, record_action, record_once, what_changed
 from campaigns.clock import utcnow
 from campaigns.compose.models import FINAL_STATES, Campaign, CampaignState
-from campaigns.compose.queries import get_campaign, target_of
+from campaigns.compose.queries import campaign_target, get_campaign, target_of
 from campaigns.errors import Conflict
 from campaigns.extensions import db
 from campaigns.mail.services import queue_mail
@@ -175,7 +175,7 @@ def test_group_prefix(campaign_id: int) -> str:
 
 def _record_edit(campaign_id: int, before: Draft, after: Draft) -> None:
     """Note what was changed; that the text was, once per person and hour: the composer saves every few seconds."""
-    target = Target("campaign", campaign_id, after.subject)
+    target = campaign_target(campaign_id, after.subject)
     was, now = what_changed(_without_body(before), _without_body(after))
     if now:
         record_action("campaign.edited", target, before=was, after=now)

@@ -9,10 +9,11 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from flask_login import current_user
 
+from campaigns.audit.services import record_view
 from campaigns.celery import enqueue
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
-from campaigns.compose.queries import get_campaign
+from campaigns.compose.queries import get_campaign, target_of
 from campaigns.config import current_settings
 from campaigns.delivery import copy_guard, reopening
 from campaigns.delivery.action_forms import ActionForm, TypedWord
@@ -39,6 +40,7 @@ PEOPLE_SHOWN = 200
 def uncertain(campaign_id: int) -> Any:
     """Name the people whose mail has no answer and on whom nobody has decided."""
     campaign = get_campaign(campaign_id)
+    record_view("report.uncertain_seen", target_of(campaign))
     return render_template(
         "delivery/uncertain.html",
         campaign=campaign,

@@ -18,9 +18,10 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from campaigns.audit.services import Target, record_action
+from campaigns.audit.services import record_action
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
+from campaigns.compose.queries import target_of
 from campaigns.extensions import db
 
 S = CampaignState
@@ -185,9 +186,9 @@ def _reopened() -> dict[str, Any]:
 
 def record_deed(campaign_id: int, deed: Deed) -> None:
     """Add a deed to the activity log; a step of a transaction."""
-    subject = db.session.scalar(select(Campaign.subject).where(Campaign.id == campaign_id)) or ""
+    campaign = db.session.get_one(Campaign, campaign_id)
     after = {name: value for name, value in deed.after.items() if value not in (None, "")}
-    record_action(deed.action, Target("campaign", campaign_id, subject), after=after)
+    record_action(deed.action, target_of(campaign), after=after)
 
 
 def _launch_deed(hold_seconds: int, compiled: dict[str, Any]) -> Deed:

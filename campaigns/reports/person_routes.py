@@ -8,6 +8,7 @@ from flask import render_template
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
+from campaigns.audit.services import Target, mask, record_view
 from campaigns.compose.queries import get_campaign
 from campaigns.delivery.exclusion_words import describe_exclusion
 from campaigns.errors import NotFound
@@ -40,6 +41,8 @@ def report_person(campaign_id: int, position: int) -> str:
     report = read_person(campaign, position)
     if report is None:
         raise NotFound(_("There is no such person in this campaign."))
+    target = Target("delivery", f"{campaign_id}/{position}", mask(report.row.address))
+    record_view("report.person_seen", target)
     return render_template(
         "reports/report_person.html",
         campaign=campaign,

@@ -176,6 +176,12 @@ def people_page(
     return PeoplePage(rows, more, rows[0].position if start and rows else None)
 
 
+def count_people(campaign_id: int, *, states: Sequence[str] = ()) -> int:
+    """Return how many rows `read_people` yields."""
+    query = select(func.count()).select_from(Delivery).where(Delivery.campaign_id == campaign_id)
+    return db.session.scalar(query.where(Delivery.state.in_(states)) if states else query) or 0
+
+
 def read_people(campaign_id: int, *, states: Sequence[str] = ()) -> Iterator[Any]:
     """Yield every row of a campaign in these states, a few thousand at a time, for a file."""
     after = 0

@@ -10,9 +10,10 @@ from flask import Response, render_template, request
 from flask_babel import format_time as format_clock
 from flask_babel import gettext as _
 
+from campaigns.audit.services import record_export, record_view
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
-from campaigns.compose.queries import get_campaign
+from campaigns.compose.queries import get_campaign, target_of
 from campaigns.csv_downloads import csv_response
 from campaigns.delivery.actions import describe_counts
 from campaigns.delivery.models import DeliveryState
@@ -42,6 +43,8 @@ PEOPLE_FILTERS: Final[dict[str, tuple[str, ...]]] = {
 @requires(Right.VIEW)
 def report(campaign_id: int) -> str:
     """Show the totals, the equation, the mails over time, and who is not certain."""
+    if can(Right.SEE_USERS) and report_queries.uncertain_people(campaign_id):
+        record_view("report.uncertain_seen", target_of(get_campaign(campaign_id)))
     line = report_queries.rate_line(campaign_id)
     return _page(
         campaign_id,
@@ -75,6 +78,8 @@ def report_domains(campaign_id: int) -> str:
 @requires(Right.VIEW)
 def report_people(campaign_id: int) -> str:
     """Show the ledger's rows, or why one address did (not) get the mail."""
+    if can(Right.SEE_USERS):
+        record_view("report.people_seen", target_of(get_campaign(campaign_id)))
     search = request.args.get("q", "").strip()
     chosen = request.args.get("state", "all")
     # Who may not see people must know the address already: the beginning of one would spell out the rest.
@@ -109,23 +114,26 @@ def report_content(campaign_id: int) -> str:
 @requires(Right.SEE_USERS)
 def people_file(campaign_id: int) -> Response:
     """Answer with every candidate and what became of them; `state` as on the page."""
-    get_campaign(campaign_id)
-    states = PEOPLE_FILTERS.get(request.args.get("state", "all"), ())
+    campaign, state = get_campaign(campaign_id), request.args.get("state", "all")
+    states = PEOPLE_FILTERS.get(state, ())
+    rows = report_queries.count_people(campaign_id, states=states)
+    _record_file("report.people_exported", campaign, rows=rows, state=state)
     header = [_("Address"), _("State"), _("Reason"), _("Attempts"), _("Settled at (UTC)"), _("The server's words")]
-    rows = report_queries.read_people(campaign_id, states=states)
-    return csv_response(f"campaign-{campaign_id}-people", header, _person_rows(rows))
+    people = report_queries.read_people(campaign_id, states=states)
+    return csv_response(f"campaign-{campaign_id}-people", header, _person_rows(people))
 
 
 @bp.get("/campaigns/<int:campaign_id>/report/failures.csv")
 @requires(Right.VIEW)
 def failures_file(campaign_id: int) -> Response:
     """Answer with the refusals by reason."""
-    get_campaign(campaign_id)
+    campaign = get_campaign(campaign_id)
     header = [_("State"), _("Reason"), _("In words"), _("People"), _("The server's words")]
     rows = [
         (row.state, row.reason, describe_reason(row.reason, row.state), row.people, shown_reply(row.reply))
         for row in report_queries.refusals(campaign_id)
     ]
+    _record_file("report.failures_exported", campaign, rows=len(rows))
     return csv_response(f"campaign-{campaign_id}-failures", header, rows)
 
 
@@ -133,13 +141,18 @@ def failures_file(campaign_id: int) -> Response:
 @requires(Right.VIEW)
 def domains_file(campaign_id: int) -> Response:
     """Answer with every domain."""
-    get_campaign(campaign_id)
+    campaign = get_campaign(campaign_id)
     header = [_("Domain"), _("Recipients"), _("Sent"), _("Failed"), _("Will retry"), _("Not certain")]
     rows = [
         (row.domain, row.recipients, row.sent, row.failed, row.deferred, row.uncertain)
         for row in report_queries.domains(campaign_id, limit=None)
     ]
+    _record_file("report.domains_exported", campaign, rows=len(rows))
     return csv_response(f"campaign-{campaign_id}-domains", header, rows)
+
+
+def _record_file(action: str, campaign: Campaign, *, rows: int, **what: Any) -> None:
+    record_export(action, target_of(campaign), rows=rows, reason=request.args.get("why", ""), **what)
 
 
 def _page(campaign_id: int, tab: str, **context: Any) -> str:

@@ -9,6 +9,7 @@ from flask import Response, make_response, redirect, render_template, request
 from flask_babel import gettext as _
 
 from campaigns.accounts.models import User
+from campaigns.audit.services import person_target, record_view
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.compose.queries import get_campaign
@@ -99,6 +100,7 @@ def user_mails(user_id: int) -> str:
     user = db.session.get(User, user_id)
     if user is None:
         raise NotFound(_("There is no such user."))
+    record_view("user.mails_seen", person_target(user.id, user.email, role=user.role))
     before = request.args.get("before", type=int)
     rows = report_queries.mails_of_user(user_id, before=before)
     shown = rows[: report_queries.PAGE_SIZE]

@@ -17,7 +17,7 @@ def add_entries(count: int, *, sealed: bool = True) -> None:
         )
         db.session.commit()
     if sealed:
-        assert seal() == count
+        assert seal() >= count
 
 
 def attack(*statements: str) -> None:
