@@ -69,6 +69,8 @@ class Settings:
     give_up_hours: int  # GIVE_UP_HOURS: how long temporary refusals are tried again, hours; 24
     brake_failed_percent: int  # BRAKE_FAILED_PERCENT: share of permanent refusals that pauses a campaign; 10, 0 = never
     brake_after: int  # BRAKE_AFTER: answered mails from which the brake looks; 200
+    queue_mark: int  # QUEUE_MARK: tasks waiting in a queue from which new campaigns hold; 5000
+    public_mails_per_hour: int  # PUBLIC_MAILS_PER_HOUR: most mails that sign-up and reset pages cause together; 1000
     reconcile_seconds: int  # RECONCILE_SECONDS: how often lost work is looked for; 10
     lease_seconds: int  # LEASE_SECONDS: after how long a silent worker's batch is taken over; 30
     keep_failures_days: int  # KEEP_FAILURES_DAYS: how long failed tasks that are dealt with are kept, days; 30

@@ -176,6 +176,8 @@ def _read_delivery(read: Reader, instance_dir: Path) -> dict[str, Any]:
         "keep_mails_days": read.whole("KEEP_MAILS_DAYS", default=30, least=1, most=MOST_DAYS),
         "keep_imports_days": read.whole("KEEP_IMPORTS_DAYS", default=90, least=1, most=MOST_DAYS),
         "keep_audit_days": read.whole("KEEP_AUDIT_DAYS", default=1095, least=1, most=MOST_DAYS),
+        "queue_mark": read.whole("QUEUE_MARK", default=5000, least=1, most=10_000_000),
+        "public_mails_per_hour": read.whole("PUBLIC_MAILS_PER_HOUR", default=1000, least=1, most=1_000_000),
         "reconcile_seconds": read.whole("RECONCILE_SECONDS", default=10, least=1, most=3600),
         "journal_dir": read.writable_folder("JOURNAL_DIR", default=instance_dir / "journal"),
         "lease_seconds": read.whole("LEASE_SECONDS", default=30, least=5, most=3600),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, EmailField, Field, PasswordField, SelectField, StringField
+from wtforms import BooleanField, EmailField, Field, HiddenField, PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import InputRequired, Length, ValidationError
 
@@ -19,6 +20,7 @@ from campaigns.accounts.password_rules import password_problem
 from campaigns.accounts.password_words import words_for
 from campaigns.languages import LANGUAGES
 from campaigns.page_frame import PRODUCT
+from campaigns.rate_limits import is_first
 from campaigns.site import current_site
 from campaigns.time_zones import zone_choices
 
@@ -40,6 +42,18 @@ class AddressMixin:
         return parse_address(text_of(self.email))
 
 
+class PressOnceMixin:
+    """A form whose button acts once, however often it is pressed; a page that is opened anew is another form."""
+
+    press_key: Any = HiddenField(default=lambda: secrets.token_urlsafe(12))
+
+    @property
+    def is_pressed_again(self) -> bool:
+        """Whether this very form was sent already, within the last minute."""
+        key = text_of(self.press_key)[:40]
+        return bool(key) and not is_first("form", key, within_seconds=60)
+
+
 class NewPasswordMixin:
     """A form that sets a password; `known_words` is what an attacker knows of the person."""
 
@@ -58,7 +72,7 @@ class NewPasswordMixin:
             raise ValidationError(words_for(problem))
 
 
-class SignUpForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc]
+class SignUpForm(PressOnceMixin, AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc]
     """Somebody signs up."""
 
     name = StringField(
@@ -66,7 +80,7 @@ class SignUpForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[mis
     )
 
 
-class AddressForm(AddressMixin, FlaskForm):  # type: ignore[misc]
+class AddressForm(PressOnceMixin, AddressMixin, FlaskForm):  # type: ignore[misc]
     """Somebody asks for a mail to their address."""
 
 

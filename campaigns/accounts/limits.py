@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from flask import Response, g, request, session
 from flask_login import current_user
 
+from campaigns.config import current_settings
 from campaigns.extensions import limiter
 from campaigns.remote_address import client_network
 
@@ -21,6 +22,7 @@ HALF_LOGIN = "half_login"  # in the session: whose log-in waits for a code, and 
 
 MAILS_PER_ADDRESS = "3/hour;10/day"
 MAILS_PER_NETWORK = "30/hour;100/day"
+EVERYBODY = "everybody"
 # After 5 failures a minute's pause, after 8 ten minutes', after 12 an hour's.
 FAILURES_PER_PERSON_AND_NETWORK = "5/minute;8/10minute;12/hour"
 FAILURES_PER_PERSON = "50/hour"
@@ -28,12 +30,18 @@ FAILURES_PER_NETWORK = "30/10minute;100/hour"
 
 
 def limit_mails(view: View) -> View:
-    """Limit how many mails one page makes us send to one address, and for one network."""
+    """Limit how many mails one page makes us send to one address and for one network, and all pages for everybody.
+
+    The last is a breaker: whoever has many addresses and many networks still cannot make us bomb others' inboxes.
+    """
+    for_everybody = limiter.shared_limit(
+        _mails_for_everybody, EVERYBODY, methods=["POST"], key_func=lambda: EVERYBODY, deduct_when=_was_accepted
+    )
     per_network = limiter.limit(MAILS_PER_NETWORK, methods=["POST"], deduct_when=_was_accepted)
     per_address = limiter.limit(
         MAILS_PER_ADDRESS, methods=["POST"], key_func=_address, deduct_when=_was_accepted, override_defaults=False
     )
-    return cast("View", per_network(per_address(view)))
+    return cast("View", for_everybody(per_network(per_address(view))))
 
 
 def limit_failures(view: View) -> View:
@@ -64,6 +72,10 @@ def limit_codes(view: View) -> View:
 def note_failure() -> None:
     """Count this request as a failed guess."""
     g.guess_failed = True
+
+
+def _mails_for_everybody() -> str:
+    return f"{current_settings().public_mails_per_hour}/hour"
 
 
 def _was_accepted(response: Response) -> bool:

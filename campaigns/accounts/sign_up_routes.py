@@ -31,10 +31,10 @@ def sign_up() -> Page:
         return render_template("accounts/sign_up_closed.html"), 403 if form.is_submitted() else 200
     if not form.validate_on_submit():
         return render_template("accounts/sign_up.html", form=form), 422 if form.is_submitted() else 200
-    mail_id = services.sign_up(
-        form.address, text_of(form.password), name=text_of(form.name), language=str(get_locale())
-    )
-    return _mail_is_on_its_way(mail_id, form, "sign_up_sent")
+    if not form.is_pressed_again:
+        name, language = text_of(form.name), str(get_locale())
+        send(services.sign_up(form.address, text_of(form.password), name=name, language=language))
+    return _mail_is_on_its_way(form, "sign_up_sent")
 
 
 @bp.get("/signup/sent")
@@ -52,8 +52,9 @@ def request_verification() -> Page:
     form = AddressForm()
     if not form.validate_on_submit():
         return render_template("accounts/request_verification.html", form=form), 422 if form.is_submitted() else 200
-    mail_id = services.request_verification(form.address, language=str(get_locale()))
-    return _mail_is_on_its_way(mail_id, form, "sign_up_sent")
+    if not form.is_pressed_again:
+        send(services.request_verification(form.address, language=str(get_locale())))
+    return _mail_is_on_its_way(form, "sign_up_sent")
 
 
 @bp.get("/verify/<token>")
@@ -100,8 +101,9 @@ def forgot_password() -> Page:
     form = AddressForm()
     if not form.validate_on_submit():
         return render_template("accounts/forgot.html", form=form), 422 if form.is_submitted() else 200
-    mail_id = services.request_reset(form.address, language=str(get_locale()))
-    return _mail_is_on_its_way(mail_id, form, "reset_sent")
+    if not form.is_pressed_again:
+        send(services.request_reset(form.address, language=str(get_locale())))
+    return _mail_is_on_its_way(form, "reset_sent")
 
 
 @bp.get("/password/forgot/sent")
@@ -130,7 +132,6 @@ def reset_password(token: str) -> Page:
     return render_template("accounts/reset.html", opened=opened, user=user, form=form), status
 
 
-def _mail_is_on_its_way(mail_id: int, form: AddressForm | SignUpForm, page: str) -> Response:
-    send(mail_id)
+def _mail_is_on_its_way(form: AddressForm | SignUpForm, page: str) -> Response:
     session["mail_sent_to"] = form.address.email
     return go_to(page)

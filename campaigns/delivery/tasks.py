@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Task, chord, group, shared_task
 
+from campaigns.backlog import find_backlog
 from campaigns.celery import BULK, enqueue, lane_length
 from campaigns.config import current_settings
 from campaigns.delivery import (
@@ -34,6 +35,8 @@ def end_hold(self: Task[Any, Any], campaign_id: int) -> None:
     left = states.hold_left(campaign_id)
     if left:
         raise self.retry(countdown=left.total_seconds() + 0.1)
+    if find_backlog():
+        return  # the sweep asks again
     _begin(campaign_id)
 
 
@@ -97,7 +100,7 @@ def return_rows(campaign_id: int, rest: str) -> None:
 @shared_task(name="delivery.launch_due", soft_time_limit=30, time_limit=60)
 def launch_due() -> None:
     """Start campaigns whose scheduled time has come; of two ticks at once, one wins each campaign."""
-    if copy_guard.is_held():
+    if copy_guard.is_held() or find_backlog():
         return
     for campaign_id in schedule.due_campaigns():
         _begin(campaign_id)

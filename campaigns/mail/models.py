@@ -28,7 +28,10 @@ class OutboxMail(db.Model):  # type: ignore[name-defined,misc]
     """One mail to one person. The body is rendered when it is sent, from ids in `context`, never stored."""
 
     __tablename__ = "outbox_mail"
-    __table_args__ = (Index("ix_outbox_mail_state_next_attempt_at", "state", "next_attempt_at"),)
+    __table_args__ = (
+        Index("ix_outbox_mail_state_next_attempt_at", "state", "next_attempt_at"),
+        Index("ix_outbox_mail_created_at", "created_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str] = mapped_column(String(30))

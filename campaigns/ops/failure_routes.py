@@ -26,6 +26,7 @@ from campaigns.ops.repeating import is_repeatable
 from campaigns.ops.schedule_services import start_job
 from campaigns.ops.scheduled import is_clock_job
 from campaigns.ops.wording import task_words
+from campaigns.rate_limits import is_first
 from campaigns.security import Right, requires
 
 MOST_AT_ONCE = 500  # tasks that one click starts
@@ -105,6 +106,8 @@ def set_group_aside(key: str) -> Response:
 
 
 def _start(failed: FailedTask) -> bool:
+    if not is_first("again", failed.name, str(failed.arguments), within_seconds=5):
+        return True  # the same task was started a moment ago
     keywords = failed.arguments.get("kwargs") or {}
     options = {"kwargs": keywords} if keywords else {}
     return enqueue(current_app.extensions["celery"].tasks[failed.name], *failed.arguments.get("args", []), **options)

@@ -14,7 +14,7 @@ from campaigns.celery import LANES
 from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.ops.heartbeats import Kind, all_heartbeats, is_fresh
-from campaigns.ops.queues import BrokerAway, ping_broker, redis_client
+from campaigns.ops.queues import BrokerAway, is_full, ping_broker, redis_client
 
 OK = "ok"
 LONGEST_WAIT_SECONDS = 2.0
@@ -51,7 +51,7 @@ def check_redis() -> dict[str, str]:
             client.ping()
     except redis.RedisError:
         return {"redis": "cannot be reached"}
-    return {"redis": OK}
+    return {"redis": "is full" if is_full(current_settings().redis_url) else OK}
 
 
 def check_broker() -> dict[str, str]:

@@ -86,6 +86,18 @@ def ping_broker(settings: Settings) -> None:
         raise BrokerAway(type(error).__name__) from error
 
 
+def is_full(redis_url: str) -> bool:
+    """Tell whether a Redis answers, and refuses to take anything; every write of it is tried with one of no meaning."""
+    try:
+        with redis_client(redis_url) as client:
+            client.set("carillon/probe", 1, ex=60)
+    except redis.OutOfMemoryError:
+        return True
+    except redis.RedisError:
+        return False
+    return False
+
+
 def check_command(settings: Settings) -> str:
     """Return the command that shows whether the broker lives; never with a password in it."""
     if settings.embedded_redis and settings.broker_url == settings.redis_url:

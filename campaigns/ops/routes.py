@@ -11,6 +11,7 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 import campaigns.ops.attention  # what the dashboard says of workers and tasks
+import campaigns.ops.broker_attention  # and of the queues
 import campaigns.ops.tasks  # noqa: F401 - registers the tasks
 from campaigns.config import current_settings
 from campaigns.errors import Forbidden, NotFound

@@ -13,6 +13,7 @@ from campaigns.ops.blueprint import bp
 from campaigns.ops.schedule_services import start_job
 from campaigns.ops.scheduled import is_periodic, read_schedule
 from campaigns.ops.wording import count_words, task_words
+from campaigns.rate_limits import is_first
 from campaigns.security import Right, requires
 
 
@@ -35,7 +36,7 @@ def run_job(name: str) -> Response:
     """Run a periodic job now; one that is running already is left alone."""
     if not is_periodic(name):
         raise NotFound(_("There is no such job."))
-    if not start_job(name):
+    if not is_first("run", name, within_seconds=5) or not start_job(name):
         flash(_("This job is running already: %(job)s.", job=task_words(name)), "info")
     elif enqueue(current_app.extensions["celery"].tasks[name]):
         flash(_("Started: %(job)s.", job=task_words(name)), "ok")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import current_app, shared_task
 
-from campaigns.celery import enqueue
+from campaigns.backlog import enqueue_unhurried
 from campaigns.ops.clean_up import clean_up
 from campaigns.ops.heartbeats import Kind, forget_lost_processes, record_heartbeat
 from campaigns.periodic_jobs import due_jobs, run_if_due
@@ -24,7 +24,7 @@ def beat_tick() -> None:
 def start_due_jobs() -> None:
     """Start the jobs of the clock that are due; each claims its row first, so a second message does nothing."""
     for name in due_jobs():
-        enqueue(current_app.tasks[name], expires=DUE_AGAIN_SECONDS)
+        enqueue_unhurried(current_app.tasks[name], expires=DUE_AGAIN_SECONDS)
 
 
 @shared_task(name="ops.clean_up", soft_time_limit=1500, time_limit=1800)

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from campaigns.accounts.models import User
 from campaigns.audit.services import person_target, record_view
+from campaigns.backlog import find_backlog
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.compose.queries import get_campaign
@@ -39,6 +40,8 @@ from campaigns.reports.blueprint import bp, shown_reply
 from campaigns.reports.progress import Phase
 from campaigns.reports.reasons import code_of, describe_pause, describe_reason
 from campaigns.security import Right, can, requires, signed_in
+
+WAITS_FOR_QUEUES = (Phase.SCHEDULED, Phase.STARTING)
 
 __all__ = [
     "bp",
@@ -126,6 +129,7 @@ def _progress_context(campaign: Campaign) -> dict[str, Any]:
         "starts": describe_moment(campaign.scheduled_at, campaign.schedule_zone or "UTC")
         if campaign.scheduled_at
         else "",
+        "backlog": find_backlog() if look.phase in WAITS_FOR_QUEUES and not look.seconds_to_start else None,
         "is_held": campaign.state in IN_FLIGHT and is_held(),
         "missed": campaign.not_after is not None and campaign.not_after <= utcnow(),
         "hold_share": _hold_share(campaign, look.seconds_to_start),

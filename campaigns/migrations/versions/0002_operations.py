@@ -234,6 +234,9 @@ def upgrade() -> None:
     with op.batch_alter_table("login_session", schema=None) as batch_op:
         batch_op.add_column(sa.Column("needs_code", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
 
+    with op.batch_alter_table("outbox_mail", schema=None) as batch_op:
+        batch_op.create_index("ix_outbox_mail_created_at", ["created_at"], unique=False)
+
     with op.batch_alter_table("site", schema=None) as batch_op:
         batch_op.add_column(sa.Column("reply_to", sa.String(length=254), server_default="", nullable=False))
 
