@@ -127,9 +127,9 @@ def _shown_servers() -> list[dict[str, Any]]:
 
 
 def _server_page(form: ServerForm, place: int | None) -> str:
-    return _page(
-        "settings/server.html", form=form, place=place, is_first=not queries.mail_section().values["mail_servers"]
-    )
+    servers = queries.mail_section().values["mail_servers"]
+    is_lost = place is not None and place < len(servers) and servers[place].password_is_lost
+    return _page("settings/server.html", form=form, place=place, is_first=not servers, is_lost=is_lost)
 
 
 def _page(template: str, **context: Any) -> str:

@@ -138,6 +138,7 @@ def test_a_password_whose_key_is_gone_is_said_and_typed_again(app, settings, own
     assert "A stored password cannot be read any more" in page
     assert "Password lost" in page
     assert "relay.example.com:587" in client.get("/").text, "the dashboard asks for somebody"
+    assert "The stored one cannot be read any more." in client.get("/settings/mail/0").text
     submit(client, "/settings/mail/0", {"password": "new"})
     assert other.extensions["carillon.settings"].mail_servers == (replace(WITH_LOGIN, password="new"),)
     assert "Password lost" not in client.get("/settings/mail").text
