@@ -27,7 +27,8 @@ class Member:
 def list_members() -> Sequence[Member]:
     """Return everybody who has a role, the highest first, then by name; those who are deactivated last."""
     order = case({role.value: place for place, role in enumerate(Role)}, value=User.role)
-    last_seen = select(func.max(LoginSession.last_seen_at)).where(LoginSession.user_id == User.id).scalar_subquery()
+    own = (LoginSession.user_id == User.id, LoginSession.needs_code.is_(False))
+    last_seen = select(func.max(LoginSession.last_seen_at)).where(*own).scalar_subquery()
     query = select(User, last_seen).where(User.role.is_not(None))
     found = db.session.execute(query.order_by(User.deactivated_at.is_not(None), order, User.name, User.id)).all()
     return [Member(user, seen or user.last_login_at) for user, seen in found]

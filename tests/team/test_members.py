@@ -37,7 +37,7 @@ def test_the_list_shows_role_second_step_and_last_visit(owner: User, member: Mak
     member("sender")
     make_user("reader@example.com", name="Reader")
     page = logged_in(owner).get("/team").text
-    for words in ("Ada", "ada@example.com", "Owner", "sender@example.org", "Never", "Two-step log-in"):
+    for words in ("Ada", "ada@example.com", "Owner", "sender@example.org", "Never", "Last visit", "Two-step log-in"):
         assert words in page
     assert "reader@example.com" not in page
 
