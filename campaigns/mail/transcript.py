@@ -52,6 +52,7 @@ class Transcript:
     steps: tuple[Step, ...]
     outcome: Outcome | None = None
     refusal: ConnectionNotOpened | None = None
+    is_protected: bool = False
 
     @property
     def was_taken(self) -> bool:
@@ -59,10 +60,10 @@ class Transcript:
         return self.outcome is not None and self.outcome.kind is OutcomeKind.SENT
 
 
-def send_and_listen(server: ServerSettings, envelope: Envelope) -> Transcript:
+def send_and_listen(server: ServerSettings, envelope: Envelope | None = None) -> Transcript:
     """Send one mail over a connection of its own, step by step, within about a minute, and return what was said.
 
-    Raises nothing for what the server does.
+    Without a mail it stops where the server would take one. Raises nothing for what the server does.
     """
     careful = replace(server, timeouts=TIMEOUTS, use_pipelining=False)
     notes = _Notes(careful)
@@ -72,10 +73,11 @@ def send_and_listen(server: ServerSettings, envelope: Envelope) -> Transcript:
         notes.fail(refusal.phase, "" if refusal.code else refusal.text)
         return Transcript(server.address, tuple(notes.steps), refusal=refusal)
     with Connection(session) as connection:
-        outcome = connection.send(envelope)
-        if outcome.kind is not OutcomeKind.SENT:
+        is_protected = connection.encrypted
+        outcome = connection.send(envelope) if envelope else None
+        if outcome and outcome.kind is not OutcomeKind.SENT:
             notes.fail(outcome.phase, "" if outcome.code else outcome.text)
-    return Transcript(server.address, tuple(notes.steps), outcome=outcome)
+    return Transcript(server.address, tuple(notes.steps), outcome=outcome, is_protected=is_protected)
 
 
 class _Notes:

@@ -87,11 +87,12 @@ def upgrade(*, no_backup: bool) -> None:
 @click.option("--selector", "selectors", multiple=True, help="A DKIM selector that your mail server signs with.")
 @click.option("--ip", "addresses", multiple=True, help="An IP address that mail leaves from, to look at its name.")
 @click.option("--nameserver", default="", metavar="HOST[:PORT]", help="Ask this name server.")
+@click.option("--transcript", is_flag=True, help="Show what was said with every mail server, not only with bad ones.")
 @click.option("--offline", is_flag=True, help="Look up nothing in the DNS.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @with_appcontext
 @operator_command
-def doctor(*, as_json: bool, **wishes: Any) -> None:
+def doctor(*, as_json: bool, transcript: bool, **wishes: Any) -> None:
     """Look at everything the site needs, and say what to do about each thing that is not right. Changes nothing.
 
     The exit status is 1 when something does not work, else 0.
@@ -100,18 +101,20 @@ def doctor(*, as_json: bool, **wishes: Any) -> None:
     for finding in examine(Wishes(**wishes)):
         findings.append(finding)
         if not as_json:
-            _tell_finding(finding)
+            _tell_finding(finding, with_lines=transcript or finding.level == Level.BAD)
     worst = [finding for finding in findings if finding.level == Level.BAD]
     if as_json:
         answer_json({"ok": not worst, "findings": [asdict(finding) for finding in findings]})
     sys.exit(1 if worst else 0)
 
 
-def _tell_finding(finding: Finding) -> None:
+def _tell_finding(finding: Finding, *, with_lines: bool) -> None:
     colour = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "red"}.get(finding.level)
     click.echo(f"{click.style(f'{finding.level:>4}', fg=colour)}  {finding.check}: {finding.found}")
     if finding.advice:
         click.echo(f"      → {finding.advice}")
+    for line in finding.lines if with_lines else ():
+        click.echo(f"      {line}")
 
 
 def _tell_backup(made: Backup) -> None:

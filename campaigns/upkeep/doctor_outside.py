@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from campaigns.clock import utcnow
 from campaigns.config import LOOPBACK_HOSTS, current_settings
 from campaigns.mail.mail_servers import MailServer, servers
-from campaigns.mail.smtp import ConnectionNotOpened, open_connection
+from campaigns.mail.smtp import ConnectionNotOpened
 from campaigns.mail.smtp_errors import LoginFailed, TlsFailed
-from campaigns.upkeep.findings import Finding, bad, good, note, warn
+from campaigns.mail.transcript import Transcript, send_and_listen
+from campaigns.upkeep.findings import Finding, Level, bad, good, note, warn
 
 ANSWER_SECONDS = 8.0
 CERTIFICATE_DAYS = 14
@@ -74,14 +75,20 @@ def check_mail_servers() -> Iterator[Finding]:
 
 def _speak_with(server: MailServer) -> Finding:
     where = f"mail server {server.settings.address}"
-    try:
-        with open_connection(server.settings) as connection:
-            is_protected = connection.encrypted
-    except ConnectionNotOpened as error:
-        return bad(where, f"{error.reason}: {error.code or ''} {error.text}", _advice(error))
-    if not is_protected and server.settings.host not in LOOPBACK_HOSTS:
-        return warn(where, "takes our mail without protection", "Set MAIL_USE_TLS=true, or MAIL_USE_SSL=true.")
-    return good(where, "is ready to take mail" + (", over TLS" if is_protected else ""))
+    heard = send_and_listen(server.settings)
+    if error := heard.refusal:
+        found = f"{error.reason}: {error.code or ''} {error.text}"
+        return Finding(where, Level.BAD, found, _advice(error), _lines(heard))
+    if not heard.is_protected and server.settings.host not in LOOPBACK_HOSTS:
+        advice = "Choose STARTTLS or TLS for it in Settings, or set MAIL_USE_TLS=true."
+        return Finding(where, Level.WARN, "takes our mail without protection", advice, _lines(heard))
+    found = "is ready to take mail" + (", over TLS" if heard.is_protected else "")
+    return Finding(where, Level.OK, found, lines=_lines(heard))
+
+
+def _lines(heard: Transcript) -> tuple[str, ...]:
+    marks = {"us": ">", "server": "<", "note": " "}
+    return tuple(f"{line.at_ms:>6} ms {marks[line.speaker]} {line.text}" for step in heard.steps for line in step.lines)
 
 
 def _advice(error: ConnectionNotOpened) -> str:

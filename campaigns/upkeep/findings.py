@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,6 +24,7 @@ class Finding:
     level: Level
     found: str
     advice: str = ""
+    lines: Sequence[str] = ()  # what was said on the way, for who wants to read it
 
 
 def good(check: str, found: str) -> Finding:

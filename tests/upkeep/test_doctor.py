@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,7 +160,9 @@ def test_a_mail_server_that_refuses_the_log_in(environ: dict[str, str]) -> None:
             (finding,) = look()[f"mail server 127.0.0.1:{port}"]
     assert (finding.level, "535" in finding.found) == ("bad", True)
     assert "user name and password" in finding.advice
-    assert "hunter2" not in finding.found
+    assert any("535 5.7.8 wrong" in line for line in finding.lines)
+    assert "hunter2" not in str(finding)
+    assert b64encode(b"\0ada\0hunter2hunter2").decode() not in str(finding)
 
 
 def test_a_key_that_others_can_read(environ: dict[str, str]) -> None:
