@@ -13,6 +13,7 @@ from wtforms.validators import DataRequired, InputRequired, StopValidation
 from wtforms.widgets import HiddenInput
 
 from campaigns.config import current_settings
+from campaigns.delivery.copy_guard import campaigns_in_flight
 from campaigns.mail_server_urls import HOST_NAME, LOOPBACK_HOSTS, MOST_WEIGHT
 from campaigns.settings.form_fields import check_printable, one_line, whole
 from campaigns.settings.server_services import ServerEntry
@@ -126,6 +127,10 @@ class RemoveForm(FlaskForm):  # type: ignore[misc]
         self.is_last = is_last
 
     def validate_understood(self, field: BooleanField) -> None:
-        """The last server is not removed by accident."""
+        """The last server is not removed by accident, nor from under a campaign: its mail would count as sent."""
+        if self.is_last and campaigns_in_flight():
+            raise StopValidation(
+                _("Campaigns are under way. Cancel them or let them end first, or add another server.")
+            )
         if self.is_last and not field.data:
             raise StopValidation(_("Tick this to remove the last mail server."))

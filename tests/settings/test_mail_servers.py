@@ -16,8 +16,9 @@ from campaigns.mail_server_urls import MailServerUrl
 from campaigns.secrets_at_rest import decrypt
 from campaigns.settings.server_services import renew_passwords, stored_entries
 from campaigns.site import Site
+from tests.delivery.campaigns import launch_and_freeze
 from tests.pages import forms_of, submit
-from tests.people import PASSWORD
+from tests.people import PASSWORD, make_users
 from tests.settings.storing import store_servers
 
 SECRET = "never-to-be-seen-again"
@@ -154,3 +155,12 @@ def test_after_a_night_with_both_keys_the_old_one_may_go(app, settings):
     with alone.app_context():
         assert decrypt(stored_entries()[0]["password"]) == SECRET
         assert renew_passwords() == 0, "without older keys there is nothing to renew"
+
+
+def test_the_last_server_stays_while_a_campaign_is_under_way(app, owner_client):
+    submit(owner_client, "/settings/mail/add", RELAY)
+    make_users(1)
+    launch_and_freeze()
+    refused = submit(owner_client, "/settings/mail/0/remove", {"understood": "y"}, action="")
+    assert refused.status_code == 422
+    assert "Campaigns are under way" in refused.text
