@@ -42,7 +42,12 @@ format: $(VENV)/.ready-dev ## Format the code, and mend what the linter can
 types: $(VENV)/.ready-dev ## Check the types
 	@$(BIN)/mypy
 
-translations: $(CATALOGUES) ## Compile the translations
+translations: $(VENV)/.ready ## Put new strings into the catalogues, take old ones out, and compile them
+	@$(BIN)/pybabel --quiet extract --mapping-file campaigns/translations.cfg --no-location --sort-output \
+	  -k _l -k lazy_gettext -k ngettext:1,2 -k lazy_ngettext:1,2 --output-file $(VENV)/messages.pot .
+	@$(BIN)/pybabel --quiet update --input-file $(VENV)/messages.pot --output-dir campaigns/translations \
+	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --width 120
+	@$(BIN)/pybabel --quiet compile --directory campaigns/translations
 
 vendor: ## Refresh static/vendor from its pinned packages (needs Node)
 	npm run vendor

@@ -10,7 +10,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 # Imported so that their pages hang on the blueprint too.
-from campaigns.compose import composer_routes, queries, services, test_send_routes
+from campaigns.compose import composer_routes, queries, send_test_routes, services
 from campaigns.compose.blueprint import bp, go_to
 from campaigns.compose.checks import Level, is_blocked
 from campaigns.compose.mails import sender_of
@@ -19,7 +19,7 @@ from campaigns.compose.wording import describe_finding
 from campaigns.errors import Conflict
 from campaigns.security import Right, can, requires
 
-__all__ = ["bp", "composer_routes", "test_send_routes"]
+__all__ = ["bp", "composer_routes", "send_test_routes"]
 
 
 @bp.get("/campaigns")
