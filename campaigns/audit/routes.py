@@ -52,7 +52,7 @@ def list_entries() -> str:
         form=form,
         page=page,
         arguments=form.as_arguments,
-        head=queries.find_head(),
+        chain=queries.find_head(),
         action_words=action_words,
         actor_words=actor_words,
         kind_words=kind_words,

@@ -14,6 +14,10 @@ def run_migrations() -> None:
     """Bring the database to the wanted revision, in one transaction where the database can."""
     with db.engine.connect() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
+        if is_sqlite:
+            # Alembic changes a table by making it anew, and dropping the old one would take along every row that
+            # refers to it (https://www.sqlite.org/lang_altertable.html, section 7, step 1).
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
@@ -25,7 +29,11 @@ def run_migrations() -> None:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4025000001)")
             context.run_migrations()
             guard_log(connection)
+            if is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+                raise RuntimeError(f"the migration would leave rows that refer to nothing: {broken[:3]}")
         connection.commit()
+        if is_sqlite:
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
 
 
 run_migrations()

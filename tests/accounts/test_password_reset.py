@@ -18,7 +18,7 @@ from campaigns.clock import freeze, utcnow
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from tests.accounts.links import link_in
-from tests.pages import submit
+from tests.pages import submit, without_secrets
 from tests.people import PASSWORD, make_user
 from tests.smtp_sink import Sink
 
@@ -130,7 +130,7 @@ def test_an_unknown_address_gets_the_same_answer_and_no_mail(
     pages = {}
     for address in ("dana@example.com", "none@example.com"):
         response = submit(client, "/password/forgot", {"email": address}, follow_redirects=True)
-        pages[address] = response.text.replace(address, "")
+        pages[address] = without_secrets(response.text.replace(address, ""))
     assert len(set(pages.values())) == 1
     run_queued()
     assert [mail.recipient for mail in sink.mails] == ["Dana@example.com"]

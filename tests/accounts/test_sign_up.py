@@ -18,7 +18,7 @@ from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.mail.services import deliver_mail
 from campaigns.site import Site
 from tests.accounts.links import link_in
-from tests.pages import submit
+from tests.pages import submit, without_secrets
 from tests.people import PASSWORD, make_user
 from tests.smtp_sink import Sink
 
@@ -115,11 +115,6 @@ def test_a_forged_or_cut_off_link_is_told_so(client: FlaskClient, sink: Sink, ru
         assert client.get(wrong).status_code == 404
     # A verification link does not open the door of a reset.
     assert client.get(path.replace("/verify/", "/password/reset/")).status_code == 404
-
-
-def without_secrets(page: str) -> str:
-    """Return a page without what is drawn anew for each: tokens, and the key of a form."""
-    return re.sub(r'value="([^"]{60,}|[\w-]{16})"', "", page)
 
 
 def test_somebody_who_is_known_gets_told_by_mail_only(client: FlaskClient, sink: Sink, run_queued: RunQueued) -> None:

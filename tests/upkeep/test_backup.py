@@ -129,7 +129,7 @@ def test_a_restored_site_sends_nothing_until_a_person_has_confirmed(
     assert sink.mails == []
     assert (restored.mails, db.session.scalar(select(OutboxMail.reason))) == (1, "restored")
     assert count(LoginSession) == 0
-    assert db.session.scalar(select(AuditEntry.action)) == "site.restored"
+    assert "site.restored" in db.session.scalars(select(AuditEntry.action)).all()
 
     submit(owner_client, "/login", {"email": "ada@example.com", "password": "correct horse battery"})
     assert "copied-database" in owner_client.get("/").text
