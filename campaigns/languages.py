@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from flask import has_request_context, redirect, request
 from flask_login import current_user
@@ -35,11 +35,6 @@ def choose_timezone() -> str:
     if has_request_context() and current_user.is_authenticated and current_user.timezone:
         return str(current_user.timezone)
     return current_site().timezone
-
-
-def is_timezone(name: str) -> bool:
-    """Tell whether `name` is an IANA zone this machine knows."""
-    return name in available_timezones()
 
 
 def zone(name: str) -> ZoneInfo:

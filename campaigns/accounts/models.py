@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -158,8 +157,3 @@ class RecoveryCode(db.Model):  # type: ignore[name-defined,misc]
     user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"), index=True)
     code_hash: Mapped[str] = mapped_column(String(200))
     used_at: Mapped[datetime | None]
-
-
-def user_fields(user: User) -> dict[str, Any]:
-    """Return the merge fields that every person has."""
-    return {"name": user.name, "email": user.email, "language": user.language or ""}

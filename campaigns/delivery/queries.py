@@ -125,9 +125,3 @@ def _totals(campaign_id: int, state: str, audience: FrozenAudience | None, terms
         recipients=audience.recipients,
         **{term.value: int(getattr(terms, term.value)) if terms else 0 for term in COUNTED},
     )  # fmt: skip
-
-
-def rate_samples(campaign_id: int) -> list[RateSample]:
-    """Return the ten-second samples of a campaign in order."""
-    query = select(RateSample).where(RateSample.campaign_id == campaign_id).order_by(RateSample.window_start)
-    return list(db.session.scalars(query))

@@ -126,9 +126,7 @@ def _progress_context(campaign: Campaign) -> dict[str, Any]:
         "samples": queries.recent_samples(campaign.id) if is_moving else [],
         "may_act": can(Right.LAUNCH),
         "is_stoppable": campaign.state in STOPPABLE,
-        "starts": describe_moment(campaign.scheduled_at, campaign.schedule_zone or "UTC")
-        if campaign.scheduled_at
-        else "",
+        "starts": _start_words(campaign),
         "backlog": find_backlog() if look.phase in WAITS_FOR_QUEUES and not look.seconds_to_start else None,
         "is_held": campaign.state in IN_FLIGHT and is_held(),
         "missed": campaign.not_after is not None and campaign.not_after <= utcnow(),

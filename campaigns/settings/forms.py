@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, IntegerField, SelectField, StringField
@@ -190,8 +189,3 @@ FORMS: Final[dict[str, type[SectionForm]]] = {
     "retention": RetentionForm,
     "public": PublicForm,
 }
-
-
-def yes_or_no(value: bool) -> str:
-    """Return a flag in words."""
-    return str(_("Yes") if value else _("No"))

@@ -31,8 +31,8 @@ class Upgraded:
 def upgrade_site(*, with_backup: bool) -> Upgraded:
     """Save the database where it is behind, and run the migrations that it lacks. Commits; a repeat is harmless.
 
-    Migrations add and never take away what the version before reads, so the processes of that version go on sending
-    until they are replaced. Raises NewerDatabase, CannotDump.
+    Migrations take away nothing that the version before reads; what its processes left open goes on once they are
+    started again. Raises NewerDatabase, CannotDump.
     """
     before, newest = database_revision(), known_revisions()[-1]
     if before and before not in known_revisions():
