@@ -16,7 +16,7 @@ Tls = Literal["none", "starttls", "tls"]
 
 HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]+")
 _PORTS: Final = {"smtp": 25, "smtps": 465}
-_OPTIONS: Final = ("tls", "weight")
+_OPTIONS: Final = ("tls", "weight", "chunking")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class MailServerUrl:
     username: str = ""
     password: str = field(default="", repr=False)
     weight: int = 1
+    chunking: bool = False  # BDAT instead of DATA where it is offered
     password_is_lost: bool = False  # stored, and not to be decrypted any more: nobody logs in there without it
 
     @property
@@ -88,6 +89,7 @@ def _read(address: str, number: int) -> MailServerUrl:
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         weight=_weight(options.get("weight", "1"), where),
+        chunking=_chunking(options.get("chunking", "no"), where),
     )
     _check_login(server, where)
     return server
@@ -101,7 +103,7 @@ def _options(parts: SplitResult, where: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in pairs:
         if name not in _OPTIONS:
-            raise WrongMailServer(f"{where}: expected the options {' and '.join(_OPTIONS)} only, got {name!r}")
+            raise WrongMailServer(f"{where}: expected the options {', '.join(_OPTIONS)} only, got {name!r}")
         if name in options:
             raise WrongMailServer(f"{where}: {name} is there twice")
         options[name] = value
@@ -122,6 +124,12 @@ def _weight(text: str, where: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_WEIGHT:
         raise WrongMailServer(f"{where}: expected a weight from 1 to {MOST_WEIGHT}, got {text!r}")
     return int(text)
+
+
+def _chunking(wish: str, where: str) -> bool:
+    if wish not in ("yes", "no"):
+        raise WrongMailServer(f"{where}: expected chunking=yes or chunking=no, got {wish!r}")
+    return wish == "yes"
 
 
 def _check_login(server: MailServerUrl, where: str) -> None:

@@ -18,7 +18,7 @@ MAX_ENCODED_LINE = 76
 MAX_ENCODED_WORD = 75
 MAX_HARD_LINE = 998
 
-_WORD_START, _WORD_END = "=?utf-8?{}?", "?="
+_BASE64_START, _QUOTED_START, _WORD_END = "=?utf-8?B?", "=?utf-8?Q?", "?="
 _WORD_OVERHEAD = len("=?utf-8?B??=")
 _FORBIDDEN = re.compile(r"[\r\n\x00]")
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
@@ -205,8 +205,8 @@ def _base64_words(data: bytes, room: int) -> list[str]:
         end = min(start + size, len(data))
         while start < end < len(data) and data[end] & 0xC0 == 0x80:
             end -= 1
-        piece = b2a_base64(data[start:end], newline=False).decode("ascii")
-        words.append(f"{_WORD_START.format('B')}{piece}{_WORD_END}" if piece else "")
+        piece = b2a_base64(data[start:end], newline=False)
+        words.append(f"{_BASE64_START}{piece.decode('ascii')}{_WORD_END}" if piece else "")
         start, room = end, MAX_ENCODED_WORD
     return words
 
@@ -218,11 +218,11 @@ def _quoted_words(text: str, room: int) -> list[str]:
     for character in text:
         piece = _quoted(character)
         if used + len(piece) > room:
-            words.append(f"{_WORD_START.format('Q')}{''.join(pieces)}{_WORD_END}" if pieces else "")
+            words.append(f"{_QUOTED_START}{''.join(pieces)}{_WORD_END}" if pieces else "")
             pieces, used, room = [], _WORD_OVERHEAD, MAX_ENCODED_WORD
         pieces.append(piece)
         used += len(piece)
-    return [*words, f"{_WORD_START.format('Q')}{''.join(pieces)}{_WORD_END}"]
+    return [*words, f"{_QUOTED_START}{''.join(pieces)}{_WORD_END}"]
 
 
 def _quoted(character: str) -> str:
@@ -248,7 +248,7 @@ def _encoded_lines(name: str, text: str) -> list[str]:
     room = min(MAX_ENCODED_WORD, MAX_ENCODED_LINE - len(name) - 2)
     words = encode_words(text, first_room=room)
     first = f"{name}: {words[0]}" if words[0] else f"{name}:"
-    return [first, *(f"\r\n {word}" for word in words[1:])]
+    return [first, *[f"\r\n {word}" for word in words[1:]]]
 
 
 def _display_lines(name: str, display: str) -> list[str]:

@@ -15,7 +15,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from flask import Flask
+
 from campaigns.config import LOOPBACK_HOSTS, Settings
+from campaigns.extensions import mail
+from campaigns.flask_settings import mail_settings
 from campaigns.mail.reply_counts import count_reply
 from campaigns.mail.smtp import Connection, ConnectionNotOpened, Meaning, Outcome, OutcomeKind, open_connection
 from campaigns.mail.smtp_settings import Security, ServerSettings, Timeouts
@@ -125,6 +129,14 @@ class _Illness:
 health = ServerHealth()
 
 
+def follow_servers(app: Flask, before: Settings, after: Settings) -> None:
+    """Hand changed mail servers on: Flask-Mail keeps its own copy, and what was ill may be another server now."""
+    if before.mail_servers != after.mail_servers:
+        app.config.update(mail_settings(after))
+        mail.init_app(app)
+        health.forget()
+
+
 def connect_to_any(
     among: Sequence[MailServer], connect: Callable[[ServerSettings], Connection] = open_connection
 ) -> Connection:
@@ -166,6 +178,7 @@ def _settings_of(url: MailServerUrl, settings: Settings) -> ServerSettings:
         password_is_lost=url.password_is_lost,
         allow_unencrypted_login=url.host in LOOPBACK_HOSTS,
         ehlo_name=settings.mail_ehlo_name or own_host_name(),
+        use_chunking=url.chunking,
         timeouts=_timeouts(settings.mail_timeout_seconds),
     )
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from campaigns.mail.replies import Meaning, Phase, Reason
-from campaigns.mail.smtp_dialogue import Dialogue
+from campaigns.mail.smtp_chunking import ChunkedDialogue, dialogue_of
 from campaigns.mail.smtp_envelope import Envelope, Outcome, OutcomeKind
 from campaigns.mail.smtp_errors import (
     ConnectionNotOpened,
@@ -66,7 +66,7 @@ class Connection:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._dialogue = Dialogue(session)
+        self._dialogue = dialogue_of(session)
         self.server = session.settings
         self.opened_at = time.monotonic()
 
@@ -122,6 +122,11 @@ class Connection:
     @property
     def pipelining(self) -> bool:
         return self._dialogue.pipelining
+
+    @property
+    def chunking(self) -> bool:
+        """Whether content leaves with BDAT (RFC 3030)."""
+        return isinstance(self._dialogue, ChunkedDialogue)
 
     @property
     def encrypted(self) -> bool:

@@ -29,9 +29,10 @@ LONE_DOT = b".\r\n"
 RESET = b"RSET\r\n"
 
 Settled = tuple[Envelope, Outcome]
+Command = tuple[Phase, bytes, float]  # with how many seconds its answer may take
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """What MAIL, RCPT and DATA brought: no outcome when the content may go; else the outcome, and how to go on."""
 
     outcome: Outcome | None
@@ -96,7 +97,7 @@ class Dialogue:
 
     def _begin(self, way_back: bytes, message: Message | None) -> None:
         """Leave a refused transaction, if there is one; pipelined, start the next in the same write."""
-        group = message.group if message is not None and self.pipelining else b""
+        group = self._group(message) if message is not None and self.pipelining else b""
         if way_back or group:
             self._wire.write(way_back + group, Phase.MAIL, self._timeouts.command)
         if way_back:
@@ -105,31 +106,41 @@ class Dialogue:
                 reason = outcome_of_reply(Phase.MAIL, reply).reason
                 raise SessionLost(Phase.MAIL, reason, reply.text, code=reply.code, enhanced=reply.enhanced)
 
-    def _open(self, message: Message) -> _Answer:
-        """Bring MAIL, RCPT and DATA behind us. Nothing of the content has left when this returns."""
+    def _open(self, message: Message) -> Answer:
+        """Bring all commands before the content behind us. Nothing of the content has left when this returns."""
         refusal: Outcome | None = None
-        steps = (
-            (Phase.MAIL, message.mail, self._timeouts.command),
-            (Phase.RCPT, message.rcpt, self._timeouts.command),
-            (Phase.DATA, b"DATA\r\n", self._timeouts.data_start),
-        )
         accepted: set[Phase] = set()
         try:
-            for phase, command, timeout_seconds in steps:
+            for phase, command, timeout_seconds in self._steps(message):
                 reply = self._step(command, phase, timeout_seconds)
                 if reply.code == GO_AHEAD if phase is Phase.DATA else reply.positive:
                     accepted.add(phase)
                     continue
                 refusal = refusal or self._refusal(phase, reply)
                 if not self.pipelining or not self.usable:
-                    return _Answer(refusal, RESET)
+                    return Answer(refusal, RESET)
         except SessionLost as error:
             self.abort()
-            return _Answer(refusal or outcome_of_loss(OutcomeKind.NOT_HANDED_OVER, error))
+            return Answer(refusal or outcome_of_loss(OutcomeKind.NOT_HANDED_OVER, error))
         if refusal is not None and accepted >= {Phase.RCPT, Phase.DATA}:
             # MAIL refused, yet the rest accepted: a lone dot would be an empty mail to somebody.
             self.abort()
-        return _Answer(refusal, LONE_DOT if Phase.DATA in accepted else RESET)
+        return Answer(refusal, LONE_DOT if Phase.DATA in accepted else RESET)
+
+    def _steps(self, message: Message) -> tuple[Command, ...]:
+        return (
+            (Phase.MAIL, message.mail, self._timeouts.command),
+            (Phase.RCPT, message.rcpt, self._timeouts.command),
+            (Phase.DATA, b"DATA\r\n", self._timeouts.data_start),
+        )
+
+    def _group(self, message: Message) -> bytes:
+        """What `_steps` says, as one group; DATA may only be the last of a group (RFC 2920 §3.1)."""
+        return message.mail + message.rcpt + b"DATA\r\n"
+
+    def _wire_form(self, envelope: Envelope) -> bytes:
+        """The content as it leaves once all commands were accepted."""
+        return envelope.wire_form
 
     def _step(self, command: bytes, phase: Phase, timeout_seconds: float) -> Reply:
         """The reply to a command; pipelined, the command has left with its group already."""
@@ -156,7 +167,7 @@ class Dialogue:
             yield from self._not_handed_over(lost, message, following)
             yield from source.settled()
             raise
-        outcome = self._exchange_content(message.envelope.wire_form, following)
+        outcome = self._exchange_content(self._wire_form(message.envelope), following)
         yield message.envelope, outcome
         yield from source.settled()
         if self.usable or following is None:
@@ -166,7 +177,7 @@ class Dialogue:
         return None
 
     def _exchange_content(self, content: bytes, following: Message | None) -> Outcome:
-        data = content + following.group if following is not None else content
+        data = content + self._group(following) if following is not None else content
         limits = self._timeouts
         self.messages_sent += 1
         try:

@@ -81,11 +81,6 @@ class Message(NamedTuple):
     mail: bytes
     rcpt: bytes
 
-    @property
-    def group(self) -> bytes:
-        """MAIL, RCPT and DATA as one group; DATA may only be the last of a group (RFC 2920 §3.1)."""
-        return self.mail + self.rcpt + b"DATA\r\n"
-
 
 _KIND_BY_MEANING = {
     Meaning.ACCEPTED: OutcomeKind.SENT,
@@ -138,16 +133,20 @@ def outcome_of_loss(kind: OutcomeKind, error: SessionLost) -> Outcome:
 
 def wire_content(content: bytes) -> bytes:
     """The content as it goes on the wire: CRLF line ends only, dots doubled (RFC 5321 §4.5.2), the final dot added."""
-    pairs = content.count(b"\r\n")
-    if content.count(b"\n") != pairs or content.count(b"\r") != pairs:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
+    content = canonical_content(content)
     if b"\n." in content:
         content = content.replace(b"\n.", b"\n..")
     if content.startswith(b"."):
         content = b"." + content
     return content + FINAL_DOT
+
+
+def canonical_content(content: bytes) -> bytes:
+    """The content with CRLF for every line end, and at its own end."""
+    pairs = content.count(b"\r\n")
+    if content.count(b"\n") != pairs or content.count(b"\r") != pairs:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
 
 
 def _message(

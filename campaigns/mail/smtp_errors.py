@@ -36,7 +36,7 @@ class ConnectionNotOpened(SmtpError):
 
     @property
     def permanent(self) -> bool:
-        return self.code >= 500 or (self.code == 0 and self.permanent_without_answer)
+        return self.code >= 500 or (not 400 <= self.code < 500 and self.permanent_without_answer)
 
 
 class ServerUnreachable(ConnectionNotOpened):

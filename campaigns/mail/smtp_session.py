@@ -215,4 +215,6 @@ def _ask(wire: Wire, settings: ServerSettings, command: str, phase: Phase) -> Re
 
 def _refused(kind: type[ConnectionNotOpened], phase: Phase, reply: Reply) -> ConnectionNotOpened:
     reason = judge(phase, reply.code, reply.enhanced, reply.text).reason
+    if reason is Reason.ACCEPTED:
+        reason = Reason.PROTOCOL_ERROR  # a yes to something else than what was asked
     return kind(phase, reason, reply.text, code=reply.code, enhanced=reply.enhanced)

@@ -46,6 +46,8 @@ class ServerSettings:
     `socket_path` (a Unix socket) replaces host and port. `ca_file` is trusted instead of the system's authorities.
     `allow_unencrypted_login` is needed to send a password without TLS to anything but this machine.
     `password_is_lost`: there was a password and it cannot be read any more; the log-in fails without being tried.
+    `use_chunking`: BDAT instead of DATA where it is offered (RFC 3030). Nobody gets it unasked: it saves no round trip
+    over pipelining, and some that offer it lose the mail or wait for more of it.
     `ehlo_name` empty means the address literal of our end of the connection (RFC 5321 §4.1.4).
     """
 
@@ -61,6 +63,7 @@ class ServerSettings:
     allow_unencrypted_login: bool = False
     ehlo_name: str = ""
     use_pipelining: bool = True
+    use_chunking: bool = False
     timeouts: Timeouts = Timeouts()
 
     def __post_init__(self) -> None:

@@ -140,7 +140,8 @@ class _ListeningWire(Wire):
 
 def _shown(data: bytes, phase: Phase) -> str:
     if phase is Phase.CONTENT:
-        return f"({len(data):,} octets)"
+        head, content = data.split(b"\r\n", 1) if data.startswith(b"BDAT ") else (b"", data)
+        return f"{head.decode('ascii')} ({len(content):,} octets)".lstrip()
     text = data.decode("utf-8", "replace").rstrip("\r\n")
     if phase is not Phase.AUTH:
         return text

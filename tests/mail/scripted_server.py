@@ -3,9 +3,12 @@
     with ScriptedServer(offers=["PIPELINING"], rcpt=["250 ok", "550 5.1.1 unknown"]) as server:
         open_connection(server.settings())
 
-Each step (`greeting`, `ehlo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `dot`, `rset`, `noop`) takes one answer for
-ever, or a list of which the last repeats. An answer is a reply line, several joined by `\\n`, or HANG_UP, SILENCE, or a
-function of the talk.
+Each step (`greeting`, `ehlo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `dot`, `bdat`, `rset`, `noop`) takes one
+answer for ever, or a list of which the last repeats. An answer is a reply line, several joined by `\\n`, or HANG_UP,
+SILENCE, or a function of the talk.
+
+`dot` is the answer to content after DATA, `bdat` that to a chunk after its octets. Once a chunk was refused, everything
+is answered 503 until RSET (RFC 3030 §2).
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ DEFAULTS = {
     "rcpt": "250 2.1.5 ok",
     "data": "354 go ahead",
     "dot": "250 2.0.0 queued",
+    "bdat": "250 2.0.0 queued",
     "rset": "250 2.0.0 ok",
     "noop": "250 2.0.0 ok",
 }
@@ -139,6 +143,7 @@ class Talk:
     secure: bool = False
     sender: str | None = None
     recipients: list[str] = field(default_factory=list)
+    spoilt: bool = False
 
     def run(self) -> None:
         self.sock.settimeout(10)
@@ -153,6 +158,7 @@ class Talk:
             "MAIL": self.mail,
             "RCPT": self.rcpt,
             "DATA": self.data,
+            "BDAT": self.bdat,
             "RSET": self.rset,
             "NOOP": lambda _: self.answer("noop"),
         }
@@ -161,7 +167,8 @@ class Talk:
             if verb == "QUIT":
                 self.say("221 2.0.0 bye")
                 return
-            steps.get(verb, lambda _: self.say("500 5.5.2 what?"))(line)
+            step = steps.get(verb, lambda _: self.say("500 5.5.2 what?"))
+            step(line) if not self.spoilt or verb in ("RSET", "BDAT") else self.say("503 5.5.1 RSET first")
 
     def ehlo(self, _: str) -> None:
         if self.server.helo_only:
@@ -206,12 +213,24 @@ class Talk:
         self.sender, self.recipients = None, []
         return None
 
+    def bdat(self, line: str) -> None:
+        """One chunk, whose octets are read whatever the answer."""
+        _, octets, last = line.split()
+        assert last == "LAST"
+        content = self.read_octets(int(octets))
+        if not self.recipients or self.spoilt:
+            return self.say("503 5.5.1 RCPT first")
+        answer = self.answer("bdat", before=lambda reply: self.record(content, reply))
+        self.spoilt = not answer.startswith("2")
+        self.sender, self.recipients = None, []
+        return None
+
     def record(self, content: bytes, reply: str) -> None:
         accepted = reply.startswith("2") and bool(self.recipients)
         self.server.mails.append(Mail(self.sender or "", list(self.recipients), content, accepted))
 
     def rset(self, _: str) -> None:
-        self.sender, self.recipients = None, []
+        self.sender, self.recipients, self.spoilt = None, [], False
         self.answer("rset")
 
     def answer(self, step: str, before: Callable[[str], None] = lambda _: None) -> str:
@@ -238,6 +257,12 @@ class Talk:
         line, self.buffer = self.buffer.split(b"\r\n", 1)
         self.server.commands.append(line.decode())
         return line.decode()
+
+    def read_octets(self, count: int) -> bytes:
+        while len(self.buffer) < count:
+            self.receive()
+        content, self.buffer = self.buffer[:count], self.buffer[count:]
+        return content
 
     def read_content(self) -> bytes:
         """Up to the final dot, with doubled dots undone."""

@@ -76,6 +76,37 @@ def test_a_server_that_refuses_is_told_apart_by_phase(answers, kind, permanent, 
         assert (error.permanent, error.phase, error.reason) == (permanent, phase, reason)
 
 
+@pytest.mark.parametrize(
+    ("step", "answer", "kind", "permanent", "reason"),
+    [
+        ("starttls", "421 4.3.2 closing", TlsFailed, False, Reason.SERVER_CLOSING),
+        ("starttls", HANG_UP, ServerUnreachable, False, Reason.CONNECTION_LOST),
+        ("starttls", "gibberish", ServerUnreachable, False, Reason.PROTOCOL_ERROR),
+        ("auth", "421 4.3.2 closing", LoginFailed, False, Reason.SERVER_CLOSING),
+        ("auth", HANG_UP, ServerUnreachable, False, Reason.CONNECTION_LOST),
+        ("auth", "gibberish", ServerUnreachable, False, Reason.PROTOCOL_ERROR),
+        ("auth", "250 not what was asked", LoginFailed, True, Reason.PROTOCOL_ERROR),
+        ("starttls", "250 not what was asked", TlsFailed, True, Reason.PROTOCOL_ERROR),
+    ],
+)
+def test_a_server_that_breaks_off_before_any_mail_is_told_apart(ca_file, step, answer, kind, permanent, reason) -> None:
+    settings = {**STARTTLS, "ca_file": ca_file} if step == "starttls" else {}
+    with ScriptedServer(offers=["STARTTLS", "AUTH PLAIN"], **{step: answer}) as server:
+        with pytest.raises(kind) as caught:
+            open_connection(server.settings(**settings, **LOGIN))
+        error = caught.value
+        assert (error.permanent, error.phase.value, error.reason) == (permanent, step, reason)
+        assert not any("MAIL" in line for line in server.commands)
+
+
+def test_each_step_may_take_as_long_as_the_standard_asks_for() -> None:
+    """RFC 5321 §4.5.3.2; the final dot's ten minutes stay when a site waits less for everything else."""
+    waits = Timeouts()
+    assert (waits.greeting, waits.command, waits.data_start, waits.data_block, waits.final_dot) == (
+        300, 300, 120, 180, 600,
+    )  # fmt: skip
+
+
 def test_nobody_listening_is_temporary() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -123,6 +154,18 @@ def test_starttls_with_a_trusted_certificate_works_and_offers_are_learned_again(
             assert connection.size_limit == 5000
             assert connection.send(MAIL).kind is OutcomeKind.SENT
         assert [line.partition(" ")[0] for line in server.commands[:3]] == ["EHLO", "STARTTLS", "EHLO"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_chunking_counts_only_as_offered_after_tls(authority, ca_file, before: bool) -> None:
+    offers, later = (["STARTTLS", "CHUNKING"], ["SIZE"]) if before else (["STARTTLS"], ["CHUNKING"])
+    with (
+        ScriptedServer(offers=offers, offers_after_tls=later, tls=context(authority)) as server,
+        open_connection(server.settings(**STARTTLS, ca_file=ca_file, use_chunking=True)) as connection,
+    ):
+        assert connection.chunking is not before
+        assert connection.send(MAIL).kind is OutcomeKind.SENT
+        assert ("DATA" if before else f"BDAT {len(MAIL.content)} LAST") in server.commands
 
 
 def test_implicit_tls_with_a_trusted_certificate_works_pipelined_and_with_large_mails(authority, ca_file) -> None:

@@ -96,6 +96,15 @@ def test_aiosmtpd_gets_every_octet_and_refusals_are_per_recipient(collector: Col
     assert [envelope.original_content for envelope in collector.envelopes] == [source[0].content, source[3].content]
 
 
+def test_aiosmtpd_gets_lines_of_dots_as_they_were(collector: Collector) -> None:
+    contents = [b".\r\n", b"..\r\n...\r\n.x\r\n", b"Subject: x\r\n\r\n.\r\n\r\n.\r\nRSET\r\n.", b"\r\n.\r\n"]
+    with aiosmtpd(collector) as server, open_connection(server) as connection:
+        source = (Envelope("a@example.com", "b@example.org", content, n) for n, content in enumerate(contents))
+        assert [outcome.kind for _, outcome in connection.send_all(source)] == [SENT] * 4
+    ended = [content if content.endswith(b"\r\n") else content + b"\r\n" for content in contents]
+    assert [envelope.original_content for envelope in collector.envelopes] == ended
+
+
 @pytest.mark.parametrize("offered", [True, False])
 def test_aiosmtpd_takes_international_addresses_only_where_it_offers_them(collector: Collector, offered: bool) -> None:
     with aiosmtpd(collector, enable_SMTPUTF8=offered) as server, open_connection(server) as connection:
