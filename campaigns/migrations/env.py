@@ -6,6 +6,7 @@ from alembic import context
 from flask import current_app
 
 from campaigns.audit.triggers import guard_log
+from campaigns.delivery.erasing import forget_with_person
 
 db = current_app.extensions["migrate"].db
 
@@ -18,6 +19,9 @@ def run_migrations() -> None:
             # Alembic changes a table by making it anew, and dropping the old one would take along every row that
             # refers to it (https://www.sqlite.org/lang_altertable.html, section 7, step 1).
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            # SQLite's driver begins no transaction before it makes a table: an upgrade that is killed would leave some
+            # of them behind, and a process that still runs could write between two steps.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
@@ -29,6 +33,7 @@ def run_migrations() -> None:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4025000001)")
             context.run_migrations()
             guard_log(connection)
+            forget_with_person(connection)
             if is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
                 raise RuntimeError(f"the migration would leave rows that refer to nothing: {broken[:3]}")
         connection.commit()
