@@ -69,6 +69,8 @@ class Settings:
     give_up_hours: int  # GIVE_UP_HOURS: how long temporary refusals are tried again, hours; 24
     brake_failed_percent: int  # BRAKE_FAILED_PERCENT: share of permanent refusals that pauses a campaign; 10, 0 = never
     brake_after: int  # BRAKE_AFTER: answered mails from which the brake looks; 200
+    track_opens: bool  # TRACK_OPENS: whether openings of a new campaign's mails are counted; false
+    track_clicks: bool  # TRACK_CLICKS: whether clicks on a new campaign's links are counted; false
     queue_mark: int  # QUEUE_MARK: tasks waiting in a queue from which new campaigns hold; 5000
     public_mails_per_hour: int  # PUBLIC_MAILS_PER_HOUR: most mails that sign-up and reset pages cause together; 1000
     reconcile_seconds: int  # RECONCILE_SECONDS: how often lost work is looked for; 10
@@ -76,6 +78,8 @@ class Settings:
     keep_failures_days: int  # KEEP_FAILURES_DAYS: how long failed tasks that are dealt with are kept, days; 30
     keep_mails_days: int  # KEEP_MAILS_DAYS: how long it is kept to whom single mails went, days; 30
     keep_imports_days: int  # KEEP_IMPORTS_DAYS: how long imports are kept with their refused rows, days; 90
+    keep_tracking_days: int  # KEEP_TRACKING_DAYS: how long it is kept who opened and clicked, days; 90
+    keep_attempts_days: int  # KEEP_ATTEMPTS_DAYS: how long each attempt is kept that was not accepted, days; 365
     keep_audit_days: int  # KEEP_AUDIT_DAYS: how long the activity log is kept, days; 1095
     two_step_required_from: str  # TWO_STEP_REQUIRED_FROM: lowest role that needs two-step log-in; nobody
     upload_limit_bytes: int  # UPLOAD_LIMIT_MB: largest upload, MB; 64
@@ -88,6 +92,8 @@ class Settings:
     failure_notice_after: int  # FAILURE_NOTICE_AFTER: failed tasks in an hour that are told by mail; 10, 0 = never
     sentry_dsn: str  # SENTRY_DSN (or SENTRY_DSN_FILE): where errors are sent; empty = nowhere
     sentry_environment: str  # SENTRY_ENVIRONMENT: what Sentry calls this installation; production
+    sentry_crons: bool  # SENTRY_CRONS: whether periodic jobs check in there; false
+    dns_server: str  # DNS_SERVER: host or host:port asked about the sending domain; the machine's own
     testing: bool  # TESTING: only the tests set it
     given: frozenset[str]  # the fields that the environment says, which the browser cannot change
 

@@ -10,6 +10,8 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Integer, Met
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, registry
 
+from campaigns.errors import CarillonError
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -80,3 +82,22 @@ def prepare_sqlite(engine: Engine) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+
+class WrongEncoding(CarillonError):
+    """The database cannot hold every letter; the message says how to make one that can."""
+
+
+def refuse_other_encodings(engine: Engine) -> None:
+    """Make a PostgreSQL database that is not in UTF-8 say so, as one made on a machine without a locale is not."""
+
+    def look(connection: Any, _record: Any) -> None:
+        encoding = (connection.pgconn.parameter_status(b"server_encoding") or b"").decode()
+        if encoding != "UTF8":
+            raise WrongEncoding(
+                f"The database is in {encoding or 'an unknown encoding'}, and has to be in UTF8. Make it anew: "
+                "createdb --owner carillon --template template0 --encoding UTF8 --locale C.UTF-8 carillon"
+            )
+
+    # Before SQLAlchemy's own first look, which cannot read what such a database says.
+    event.listen(engine, "connect", look, insert=True)

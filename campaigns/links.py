@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import current_app
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from campaigns.config import current_settings
+from campaigns.linked_pages import public_addresses
 
 
 def sign(purpose: str, payload: Any) -> str:
@@ -27,10 +26,11 @@ def unsign(purpose: str, token: str, *, max_age: timedelta | None = None) -> Any
 
 
 def public_url(endpoint: str, **values: Any) -> str:
-    """Return the full address of a page as people outside reach it; works in a request, a worker and a command."""
-    base = urlsplit(current_settings().public_base_url)
-    adapter = current_app.url_map.bind(base.netloc, script_name=base.path + "/", url_scheme=base.scheme)
-    return adapter.build(endpoint, values, force_external=True)
+    """Return the full address of a page as people outside reach it; works in a request, a worker and a command.
+
+    Raises BuildError for a page that `linked_pages.py` does not name.
+    """
+    return public_addresses().build(endpoint, values, force_external=True)
 
 
 def _serializer(purpose: str) -> URLSafeTimedSerializer:

@@ -27,6 +27,7 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the client library looks for the fo
 FILE_BYTES = 65_536
 NOBODY = 0  # the process id under which the counts of ended processes are kept
 KINDS = ("counter", "histogram")
+WEB = "web"  # what a process of the web site is called
 STARTED_NAME = "carillon_process_start_time_seconds"
 FORGOTTEN_AFTER_SECONDS = 7 * 86_400
 

@@ -21,6 +21,7 @@ from campaigns.crontab import next_moment
 from campaigns.extensions import db
 from campaigns.languages import zone
 from campaigns.schedule import CLOCK_JOBS, ClockJob
+from campaigns.sentry_if_set import told_to_sentry
 from campaigns.site import current_site
 
 LEASE: Final = timedelta(minutes=40)  # longer than any of these tasks may run
@@ -77,7 +78,8 @@ def run_if_due(name: str, work: Callable[[], Mapping[str, int]]) -> bool:
     if started_at is None:
         return False
     try:
-        counts = work()
+        with told_to_sentry(name, rule=SOURCES[name].rule, zone=current_site().timezone):
+            counts = work()
     except Exception as error:
         db.session.rollback()
         _give_back(name, started_at, last_outcome=Outcome.FAILED, last_error=describe_error(error), last_counts={})

@@ -8,7 +8,7 @@ from limits import RateLimitItemPerSecond
 from limits.errors import StorageError
 from redis.exceptions import RedisError
 
-from campaigns.extensions import limiter
+from campaigns.web_extensions import limiter
 
 
 def seconds_to_wait() -> int:

@@ -57,6 +57,10 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "ops.beat_tick": _every("ops.beat_tick", seconds=10),
         # How soon a job below is noticed, and a changed zone; the rows are few.
         "ops.start_due_jobs": _every("ops.start_due_jobs", seconds=10),
+        # Somebody waits before a page for that test mail.
+        "settings.resume_checks": _every("settings.resume_checks", seconds=10),
+        # Who looks at the log of a break-in that goes on wants to see it go on.
+        "accounts.record_refusals": _every("accounts.record_refusals", seconds=10),
         # Until it is sealed an entry can be changed without a trace.
         "audit.seal": _every("audit.seal", seconds=10),
     }

@@ -1,18 +1,22 @@
 """Errors to Sentry, or to anything that speaks its protocol: from the web server, workers, beat and commands.
 
-Only when SENTRY_DSN is set; without it nothing here runs. What leaves holds no addresses, tokens, bodies, cookies,
-query strings or variables: whatever could carry them is dropped, and all that is left goes through `mask`. Sending
-happens in a thread of its own with a short queue, so a Sentry that is slow or away costs nobody any time.
+Only when SENTRY_DSN is set; else nothing of this is even loaded. What leaves holds no addresses, tokens, bodies,
+cookies, query strings or variables: whatever could carry them is dropped, and all that is left goes through `mask`.
+Sending happens in a thread of its own with a short queue, so a Sentry that is slow or away costs nobody any time.
 """
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import sentry_sdk
 from celery import current_task
 from flask import g, has_request_context, request
+from sentry_sdk.crons import MonitorStatus, capture_checkin
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
@@ -26,10 +30,14 @@ from sentry_sdk.types import Event, Hint
 
 from campaigns import __version__
 from campaigns.celery import ROUTES
-from campaigns.config import Settings
+from campaigns.config import Settings, current_settings
 from campaigns.masking import mask
 
 SHUTDOWN_SECONDS = 2.0  # how long the end of a process waits for what is still to be sent
+LATE_BY_MINUTES = 15  # after how long a run that has not come is missed
+LONGEST_MINUTES = 40  # after how long a run that has not ended has failed
+TICK_SECONDS = 55.0
+_last_tick = [float("-inf")]
 # What used to be `send_default_pii=False` has become a switch for each kind of data.
 NOTHING: Final[Any] = {
     "user_info": False,
@@ -46,7 +54,7 @@ NOTHING: Final[Any] = {
 # Where our own code and Sentry's own numbers stand, and no words of people.
 _NOT_WORDS = frozenset(
     {"event_id", "trace_id", "span_id", "parent_span_id", "timestamp", "platform", "release", "sdk", "type", "level"}
-    | {"filename", "abs_path", "module", "function", "task_id", "celery_task_id"}
+    | {"check_in_id", "filename", "abs_path", "module", "function", "task_id", "celery_task_id"}
 )
 
 
@@ -57,9 +65,7 @@ class QuickTransport(HttpTransport):
 
 
 def start_sentry(settings: Settings) -> None:
-    """Send this process's errors to SENTRY_DSN from now on; without one, do nothing. Raises nothing."""
-    if not settings.sentry_dsn:
-        return
+    """Send this process's errors to SENTRY_DSN, which must be set, from now on. Raises nothing."""
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
         environment=settings.sentry_environment,
@@ -81,6 +87,35 @@ def start_sentry(settings: Settings) -> None:
         enable_metrics=False,
         trace_propagation_targets=[],
     )
+
+
+@contextmanager
+def told_to_sentry(job: str, *, rule: str, zone: str) -> Iterator[None]:
+    """Check in at Sentry that a job of the clock begins, and that it ended well or not; with SENTRY_CRONS only.
+
+    `rule` has five fields, as clocks in `zone` show them. Sentry makes the monitor by itself, and says when a run does
+    not come: that beat is gone it learns of nobody here.
+    """
+    if not _has_crons():
+        yield
+        return
+    config: Any = {
+        "schedule": {"type": "crontab", "value": rule},
+        "timezone": zone,
+        "checkin_margin": LATE_BY_MINUTES,
+        "max_runtime": LONGEST_MINUTES,
+    }
+    with sentry_sdk.monitor(monitor_slug=_slug(job), monitor_config=config):
+        yield
+
+
+def tell_sentry_of_tick() -> None:
+    """Check in at Sentry, once a minute, that a message of beat came through to this worker; with SENTRY_CRONS only."""
+    if not _has_crons() or time.monotonic() - _last_tick[0] < TICK_SECONDS:
+        return
+    _last_tick[0] = time.monotonic()
+    config: Any = {"schedule": {"type": "interval", "value": 1, "unit": "minute"}, "checkin_margin": 2}
+    capture_checkin(monitor_slug="beat", status=MonitorStatus.OK, monitor_config=config)
 
 
 def scrub_event(event: Event, _hint: Hint) -> Event:
@@ -111,6 +146,14 @@ def _integrations() -> list[Any]:
         DedupeIntegration(),
         AtexitIntegration(callback=lambda _pending, _timeout: None),
     ]
+
+
+def _has_crons() -> bool:
+    return current_settings().sentry_crons and sentry_sdk.is_initialized()
+
+
+def _slug(task: str) -> str:
+    return task.replace(".", "-").replace("_", "-")
 
 
 def _scrub_breadcrumb(crumb: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from campaigns.mail_server_urls import LOOPBACK_HOSTS, is_elsewhere
 from campaigns.setting_readers import Reader
 
+TWO_STEP_FROM = ("nobody", "viewer", "editor", "sender", "admin", "owner")
 MOST_RATE = 1_000_000
 MOST_PEOPLE = 1_000_000_000
 MOST_DAYS = 36_500
@@ -28,10 +29,15 @@ CHANGEABLE = {
     "hold_seconds": "HOLD_SECONDS",
     "confirm_from": "CONFIRM_FROM",
     "approve_from": "APPROVE_FROM",
+    "track_opens": "TRACK_OPENS",
+    "track_clicks": "TRACK_CLICKS",
     "keep_failures_days": "KEEP_FAILURES_DAYS",
     "keep_mails_days": "KEEP_MAILS_DAYS",
     "keep_imports_days": "KEEP_IMPORTS_DAYS",
+    "keep_tracking_days": "KEEP_TRACKING_DAYS",
+    "keep_attempts_days": "KEEP_ATTEMPTS_DAYS",
     "keep_audit_days": "KEEP_AUDIT_DAYS",
+    "two_step_required_from": "TWO_STEP_REQUIRED_FROM",
 }
 
 
@@ -115,9 +121,7 @@ def _read_web(read: Reader) -> dict[str, Any]:
         "host": read.text("HOST", default="127.0.0.1"),
         "port": port,
         "port_is_given": read.is_given("PORT"),
-        "two_step_required_from": read.choice(
-            "TWO_STEP_REQUIRED_FROM", default="nobody", among=("nobody", "viewer", "editor", "sender", "admin", "owner")
-        ),
+        "two_step_required_from": read.choice("TWO_STEP_REQUIRED_FROM", default=TWO_STEP_FROM[0], among=TWO_STEP_FROM),
         "upload_limit_bytes": read.whole("UPLOAD_LIMIT_MB", default=64, least=1, most=4096) * 1_000_000,
     }
 
@@ -151,6 +155,7 @@ def _read_mail(read: Reader) -> dict[str, Any]:
         "mail_ca_file": read.existing_file("MAIL_CA_FILE"),
         "mail_ehlo_name": read.text("MAIL_EHLO_NAME", default=""),
         "mail_timeout_seconds": read.whole("MAIL_TIMEOUT", default=60, least=1, most=600),
+        "dns_server": read.text("DNS_SERVER", default=""),
         "mail_max_emails": read.whole("MAIL_MAX_EMAILS", default=1000, least=1, most=1_000_000),
     }
 
@@ -175,7 +180,11 @@ def _read_delivery(read: Reader, instance_dir: Path) -> dict[str, Any]:
         "keep_failures_days": read.whole("KEEP_FAILURES_DAYS", default=30, least=1, most=MOST_DAYS),
         "keep_mails_days": read.whole("KEEP_MAILS_DAYS", default=30, least=1, most=MOST_DAYS),
         "keep_imports_days": read.whole("KEEP_IMPORTS_DAYS", default=90, least=1, most=MOST_DAYS),
+        "keep_tracking_days": read.whole("KEEP_TRACKING_DAYS", default=90, least=1, most=MOST_DAYS),
+        "keep_attempts_days": read.whole("KEEP_ATTEMPTS_DAYS", default=365, least=1, most=MOST_DAYS),
         "keep_audit_days": read.whole("KEEP_AUDIT_DAYS", default=1095, least=1, most=MOST_DAYS),
+        "track_opens": read.flag("TRACK_OPENS", default=False),
+        "track_clicks": read.flag("TRACK_CLICKS", default=False),
         "queue_mark": read.whole("QUEUE_MARK", default=5000, least=1, most=10_000_000),
         "public_mails_per_hour": read.whole("PUBLIC_MAILS_PER_HOUR", default=1000, least=1, most=1_000_000),
         "reconcile_seconds": read.whole("RECONCILE_SECONDS", default=10, least=1, most=3600),
@@ -199,6 +208,7 @@ def _read_failures(read: Reader) -> dict[str, Any]:
     return {
         "failure_notice_after": read.whole("FAILURE_NOTICE_AFTER", default=10, least=0, most=1_000_000),
         "sentry_dsn": read.sentry_dsn("SENTRY_DSN"),
+        "sentry_crons": read.flag("SENTRY_CRONS", default=False),
         "sentry_environment": read.text("SENTRY_ENVIRONMENT", default="production"),
     }
 

@@ -16,17 +16,26 @@ from typing import Any
 
 from flask import Flask, current_app, request
 from sqlalchemy import String, func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from campaigns.clock import utcnow
 from campaigns.config import Settings
+from campaigns.database_version import database_revision, is_behind
+from campaigns.errors import CarillonError
 from campaigns.extensions import db
 from campaigns.mail_server_urls import MailServerUrl
 from campaigns.secrets_at_rest import SecretNotReadable, decrypt, encrypt
-from campaigns.setting_groups import CHANGEABLE
+from campaigns.setting_groups import CHANGEABLE, TWO_STEP_FROM
 
 LOOK_SECONDS = 2.0  # how old what this process knows may be
 AWAY_SECONDS = 10.0  # how long a database that did not answer is not asked again
+
+# What says that this process is alive, or what is not, is a file, or leads on to another site, must not wait for a
+# database.
+_WAIT_FOR_NOTHING = {
+    None, "static", "ops.healthz", "ops.metrics", "tracking.follow_link", "tracking.opening_picture",
+}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +85,7 @@ def stored_servers(servers: tuple[MailServerUrl, ...]) -> list[dict[str, Any]]:
     """Return mail servers as they are stored, their passwords encrypted."""
     return [
         {"host": each.host, "port": each.port, "tls": each.tls, "username": each.username, "weight": each.weight,
-         "password": encrypt(each.password) if each.password else ""}
+         "chunking": each.chunking, "password": encrypt(each.password) if each.password else ""}
         for each in servers
     ]  # fmt: skip
 
@@ -87,8 +96,7 @@ def read_servers(stored: list[dict[str, Any]]) -> tuple[MailServerUrl, ...]:
 
 
 def _look_at_request() -> None:
-    # What says that this process is alive, or what is not, or is a file, must not wait for a database.
-    if request.endpoint not in (None, "static", "ops.healthz", "ops.metrics"):
+    if request.endpoint not in _WAIT_FOR_NOTHING:
         refresh_settings()
 
 
@@ -111,7 +119,8 @@ class _LiveSettings:
             self._take_over()
         except Exception as error:
             self._next_look = time.monotonic() + AWAY_SECONDS
-            logger.warning("stored settings cannot be read, going on with those in use: %s", error)
+            if not _is_before_upgrade():
+                logger.warning("stored settings cannot be read, going on with those in use: %s", error)
         finally:
             self._lock.release()
 
@@ -146,8 +155,22 @@ def _reader_of(start: Settings, field: str) -> Callable[[Any], Any]:
     return _READ.get(field, type(getattr(start, field)))
 
 
+def _read_two_step(value: Any) -> str:
+    """Return whom two-step log-in is required of; raises ValueError for what every page would trip on."""
+    return TWO_STEP_FROM[TWO_STEP_FROM.index(value)]
+
+
 _READ: dict[str, Callable[[Any], Any]] = {
     "mail_servers": read_servers,
+    "two_step_required_from": _read_two_step,
     "rate_per_second": float,
     "rate_per_domain": lambda pairs: tuple((domain, float(rate)) for domain, rate in pairs),
 }
+
+
+def _is_before_upgrade() -> bool:
+    """Tell whether the database is about to get the table: then it holds no settings, and nobody has to be told."""
+    try:
+        return is_behind(database_revision())
+    except (SQLAlchemyError, CarillonError):
+        return False
