@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -12,19 +13,28 @@ from markdown_it.utils import OptionsDict
 
 from campaigns.compose.markdown import ParsedBody
 from campaigns.compose.marks import Marks
+from campaigns.compose.tracked_links import LinkTracker
 
 
-def write_html(body: ParsedBody, marks: Marks) -> str:
+def write_html(body: ParsedBody, marks: Marks, tracker: LinkTracker) -> str:
     """Return the body's HTML, with marks still in it. Raises MergeError when an `if` crosses elements."""
-    html = _MailRenderer(marks).render(body.tokens, _OPTIONS, {})
+    html = _MailRenderer(marks, tracker).render(body.tokens, _OPTIONS, {})
     marks.check_nesting(html)
     return html
 
 
 class _MailRenderer(RendererHTML):
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: Marks, tracker: LinkTracker) -> None:
         super().__init__()
         self._marks = marks
+        self._tracker = tracker
+
+    def link_open(self, tokens: Sequence[Token], position: int, options: OptionsDict, env: Any) -> str:
+        """Open a link, to its target or to where it is tracked. The token keeps the target: the text part shows it."""
+        words = takewhile(lambda token: token.type != "link_close", tokens[position + 1 :])
+        address = self._tracker.address_for(tokens[position], list(words))
+        opening = tokens[position].copy(attrs={**tokens[position].attrs, "href": address})
+        return self.renderToken([opening], 0, options, env)
 
     def paragraph_open(self, tokens: Sequence[Token], position: int, options: OptionsDict, env: Any) -> str:
         """Open a paragraph, or the table that makes a button in every mail program."""

@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from campaigns.audience.queries import count_receivers
+from campaigns.audit.services import Target, person_target, record_view
 from campaigns.clock import utcnow
 from campaigns.compose import queries, services
 from campaigns.compose.blueprint import bp, go_to
@@ -21,6 +22,7 @@ from campaigns.compose.previewing import (
     people_to_preview_as,
     preview_fields,
     preview_inbox_line,
+    previewed_person,
     render_preview,
 )
 from campaigns.compose.rendering import ContentError, ContentSource
@@ -86,6 +88,7 @@ def autosave_campaign(campaign_id: int) -> tuple[Response, int]:
 def preview_campaign(campaign_id: int) -> str:
     """Show the saved content in the preview frame."""
     campaign = queries.get_campaign(campaign_id)
+    _note_whose_mail(request.args.get("as", ""))
     return render_preview(
         queries.source_of(campaign),
         _envelope(campaign),
@@ -102,6 +105,7 @@ def preview_unsaved(campaign_id: int) -> str:
     """Show the form's content in the preview frame; saves nothing."""
     campaign = queries.get_campaign(campaign_id)
     form = _campaign_form()
+    _note_whose_mail(form.preview_as.data or "")
     return render_preview(
         form.source(),
         _envelope(campaign),
@@ -128,7 +132,16 @@ def download_message(campaign_id: int) -> AnyResponse:
 
 
 def _campaign_form() -> CampaignForm:
-    return CampaignForm(people=people_to_preview_as() if can(Right.SEE_USERS) else None)
+    if not can(Right.SEE_USERS):
+        return CampaignForm(people=None)
+    if people := people_to_preview_as():
+        record_view("user.offered", Target("user"))
+    return CampaignForm(people=people)
+
+
+def _note_whose_mail(person: str) -> None:
+    if user := previewed_person(person, may_see_users=can(Right.SEE_USERS)):
+        record_view("user.mail_previewed", person_target(user.id, user.email, role=user.role))
 
 
 def _composer(campaign: Campaign, form: CampaignForm, *, conflict: bool = False) -> str:

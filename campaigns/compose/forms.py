@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from email.utils import parseaddr
 from typing import Any
 
@@ -10,7 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, IntegerField, RadioField, SelectField, StringField, TextAreaField
+from wtforms import BooleanField, HiddenField, IntegerField, RadioField, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import DataRequired, InputRequired, Length, ValidationError
 from wtforms.widgets import HiddenInput
@@ -52,6 +53,20 @@ class CampaignForm(FlaskForm):  # type: ignore[misc]
         _l("Language of the mail"), choices=[SelectChoice(code, name) for code, name in LANGUAGES.items()], default="ko"
     )
     body = TextAreaField(_l("Body"), filters=[_text], validators=[_length(MOST_BODY_CHARACTERS)])
+    tracks_opens = BooleanField(
+        _l("Count openings"),
+        description=_l(
+            "An invisible picture tells that a mail was opened. An estimate: many mail programs load no pictures, and"
+            " some load all of them by themselves."
+        ),
+    )
+    tracks_clicks = BooleanField(
+        _l("Count clicks"),
+        description=_l(
+            "Links lead by this site, which counts who follows them. Links that show their own address, hold a merge"
+            " field, or lead to unsubscribing stay as they are, and so does the text version."
+        ),
+    )
     version = IntegerField(widget=HiddenInput(), validators=[InputRequired(_l("Reload the page and try again."))])
     preview_mode = RadioField(
         _l("View"),
@@ -86,6 +101,8 @@ class CampaignForm(FlaskForm):  # type: ignore[misc]
             reply_to=self.reply_to.data or "",
             language=self.language.data,
             body=self.body.data or "",
+            tracks_opens=self.tracks_opens.data,
+            tracks_clicks=self.tracks_clicks.data,
         )
 
     def source(self) -> ContentSource:
@@ -96,7 +113,7 @@ class CampaignForm(FlaskForm):  # type: ignore[misc]
 
     def show_stored(self, campaign: Campaign) -> None:
         """Fill the form from a campaign."""
-        for name in ("subject", "preheader", "sender_name", "reply_to", "language", "body", "version"):
+        for name in (*(field.name for field in fields(Draft)), "version"):
             self[name].data = getattr(campaign, name)
 
 

@@ -53,4 +53,4 @@ def _fields_for(mail: OutboxMail, campaign: Campaign) -> dict[str, str]:
     user = find_user(mail.to_address) or (find_user(int(chosen)) if chosen else None)
     if user is None:
         return sample_fields(campaign.language, inert_unsubscribe_url())
-    return fields_of(user, inert_unsubscribe_url())
+    return fields_of(user, inert_unsubscribe_url(), content_language=campaign.language)

@@ -51,6 +51,10 @@ class Marks:
             raise MergeError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
         return "".join(part if isinstance(part, str) else self._add(part) for part in parts)
 
+    def add_address_field(self, name: str) -> str:
+        """Return a mark for a field that the program fills itself, for a place inside an address."""
+        return mark_inside_address(self._add(Tag(TagKind.FIELD, name, line=0, column=0, name=name)))
+
     def reveal(self, text: str, *, plain: Context, url_whole: Context) -> Template:
         """Return the template that `text` with marks stands for."""
         return build_template(self._parts(text, plain, url_whole))
@@ -127,8 +131,13 @@ def without_marks(text: str) -> str:
 def mark_address(address: str) -> str:
     """Return a link's address whose marks say that they stand in an address, and whether they are all of its start."""
     if not address.startswith(_OPEN_PLAIN):
-        return address.replace(_OPEN_PLAIN, _OPEN_URL_PART)
-    return _OPEN_URL_WHOLE + address[1:].replace(_OPEN_PLAIN, _OPEN_URL_PART)
+        return mark_inside_address(address)
+    return _OPEN_URL_WHOLE + mark_inside_address(address[1:])
+
+
+def mark_inside_address(address: str) -> str:
+    """Return a piece of a link's address, not its start, whose marks say that they stand in an address."""
+    return address.replace(_OPEN_PLAIN, _OPEN_URL_PART)
 
 
 def _follow_element(open_elements: list[int], number: int, name: str, *, is_end: bool) -> None:

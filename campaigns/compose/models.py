@@ -46,6 +46,8 @@ class Campaign(db.Model):  # type: ignore[name-defined,misc]
     reply_to: Mapped[str] = mapped_column(String(254), default="")
     language: Mapped[str] = mapped_column(String(8), default="ko")
     body: Mapped[str] = mapped_column(Text, default="")  # Markdown with merge fields
+    tracks_opens: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    tracks_clicks: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     version: Mapped[int] = mapped_column(Integer, default=1)  # counts saves; a save with an older number is refused
     archived_at: Mapped[datetime | None]
     is_repeated: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # copies go out by a rule
@@ -64,6 +66,10 @@ class Campaign(db.Model):  # type: ignore[name-defined,misc]
     approved_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="SET NULL"))
     approved_at: Mapped[datetime | None]
     declined_reason: Mapped[str] = mapped_column(String(300), default="", server_default="")
+    # Of an ended campaign: what a second person is asked to approve (an action of delivery), for how many, by whom.
+    reopening_asked: Mapped[str] = mapped_column(String(20), default="", server_default="")
+    reopening_people: Mapped[int | None] = mapped_column(Integer)
+    reopening_asked_by_id: Mapped[int | None] = mapped_column(BigId)  # no foreign key: it ends with the request
     not_after: Mapped[datetime | None]  # later than this a person decides, e.g. after a backup was restored
     hold_until: Mapped[datetime | None]
     compiled: Mapped[dict[str, Any] | None]  # the content as compiled at launch; later code changes don't reach it

@@ -83,10 +83,14 @@ def build_preview_message(rendered: Rendered, envelope: Envelope, *, to_address:
 
 def preview_fields(language: str, person: str, *, may_see_users: bool) -> dict[str, str]:
     """Return the values that a preview is filled with: a user's when that is chosen and allowed, else made up."""
-    user = find_user(int(person)) if may_see_users and person.isdecimal() else None
-    if user:
-        return fields_of(user, inert_unsubscribe_url())
+    if user := previewed_person(person, may_see_users=may_see_users):
+        return fields_of(user, inert_unsubscribe_url(), content_language=language)
     return sample_fields(language, inert_unsubscribe_url(), empty=person == "empty")
+
+
+def previewed_person(person: str, *, may_see_users: bool) -> User | None:
+    """Return the user with whose values a preview is filled; None for a made-up person."""
+    return find_user(int(person)) if may_see_users and person.isdecimal() else None
 
 
 def people_to_preview_as() -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from campaigns.accounts.models import User
 from campaigns.audience.queries import UserState, in_state, merge_field_names
 from campaigns.audit.services import Target
+from campaigns.clock import utcnow
 from campaigns.compose.checks import CheckInput, Finding, run_checks
 from campaigns.compose.markdown import parse_body
 from campaigns.compose.marks import Marks
@@ -26,7 +27,9 @@ from campaigns.compose.rendering import (
     compile_content,
     recipient_fields,
 )
+from campaigns.compose.run_dates import run_date
 from campaigns.compose.titles import campaign_title
+from campaigns.compose.tracked_links import Tracking
 from campaigns.config import current_settings
 from campaigns.database import LARGEST_ID
 from campaigns.errors import NotFound
@@ -124,13 +127,13 @@ def source_of(campaign: Campaign) -> ContentSource:
     )
 
 
-def compile_source(source: ContentSource) -> CompiledContent:
-    """Compile content with this site's frame and fields. Raises ContentError."""
-    return compile_content(source, current_frame(), known_fields())
+def compile_source(source: ContentSource, tracking: Tracking | None = None) -> CompiledContent:
+    """Compile content with this site's frame and fields; `to_json()` is what a launch keeps. Raises ContentError."""
+    return compile_content(source, current_frame(), known_fields(), tracking)
 
 
 def compile_campaign(campaign: Campaign) -> CompiledContent:
-    """Compile a campaign's content; `to_json()` of the result is what a launch keeps. Raises ContentError."""
+    """Compile a campaign's content for a preview or a test, where nothing is tracked. Raises ContentError."""
     return compile_source(source_of(campaign))
 
 
@@ -150,20 +153,26 @@ def sample_fields(language: str, unsubscribe_url: str, *, empty: bool = False) -
         language=language,
         attributes={} if empty else {name: f"‹{name}›" for name in names},
         site_name=current_site().name,
+        date=_date_of_today(language),
         unsubscribe_url=unsubscribe_url,
     )
 
 
-def fields_of(user: User, unsubscribe_url: str) -> dict[str, str]:
-    """Return the fields of a real person."""
+def fields_of(user: User, unsubscribe_url: str, *, content_language: str) -> dict[str, str]:
+    """Return the fields of a real person, for content in a language."""
     return recipient_fields(
         email=user.email,
         name=user.name,
         language=user.language or current_site().language,
         attributes=user.attributes,
         site_name=current_site().name,
+        date=_date_of_today(content_language),
         unsubscribe_url=unsubscribe_url,
     )
+
+
+def _date_of_today(language: str) -> str:
+    return run_date(utcnow(), zone_name=current_site().timezone, language=language)
 
 
 def find_user(address_or_id: str | int) -> User | None:

@@ -23,10 +23,12 @@ from campaigns.compose.merge import Template, parse
 from campaigns.compose.merge_tags import MergeError, MergeProblem
 from campaigns.compose.plain_text import write_text
 from campaigns.compose.stored_template import template_from_json, template_to_json
+from campaigns.compose.tracked_links import LinkTracker, Tracking
 
-RESERVED_FIELDS: Final = ("name", "email", "language", "site_name", "unsubscribe_url")
-ALWAYS_FILLED_FIELDS: Final = frozenset({"email", "site_name", "unsubscribe_url"})
+RESERVED_FIELDS: Final = ("name", "email", "language", "site_name", "date", "unsubscribe_url")
+ALWAYS_FILLED_FIELDS: Final = frozenset({"email", "site_name", "date", "unsubscribe_url"})
 FORMAT_VERSION: Final = 1
+LINK_TARGETS: Final = "link_targets"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,8 @@ class Rendered:
 class CompiledContent:
     """The content of a campaign, ready to be rendered for any number of recipients.
 
-    A campaign keeps it as JSON from its launch on, so that a later version of the code sends the same mail.
+    A campaign keeps it as JSON from its launch on, so that a later version of the code sends the same mail. Of tracked
+    links it holds the targets: link number n leads to `link_targets[n - 1]`.
     """
 
     subject: Template
@@ -69,6 +72,7 @@ class CompiledContent:
     html: Template
     text: Template
     language: str
+    link_targets: tuple[str, ...] = ()
 
     def render(self, fields: Mapping[str, str]) -> Rendered:
         """Return one recipient's mail; `fields` comes from `recipient_fields`. Raises OutputTooLong."""
@@ -88,7 +92,8 @@ class CompiledContent:
     def to_json(self) -> dict[str, Any]:
         """Return the content as plain lists and strings."""
         templates = {name: template_to_json(getattr(self, name)) for name in _TEMPLATE_NAMES}
-        return {"format": FORMAT_VERSION, "language": self.language, **templates}
+        content = {"format": FORMAT_VERSION, "language": self.language, **templates}
+        return content | {LINK_TARGETS: list(self.link_targets)} if self.link_targets else content
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> CompiledContent:
@@ -96,7 +101,7 @@ class CompiledContent:
         if stored.get("format") != FORMAT_VERSION:
             raise ValueError(f"compiled content of format {stored.get('format')!r}, expected {FORMAT_VERSION}")
         templates = {name: template_from_json(stored[name]) for name in _TEMPLATE_NAMES}
-        return cls(language=str(stored["language"]), **templates)
+        return cls(language=str(stored["language"]), link_targets=tuple(stored.get(LINK_TARGETS, ())), **templates)
 
     @property
     def _templates(self) -> tuple[Template, ...]:
@@ -112,14 +117,18 @@ class ContentError(ValueError):
 
 
 def compile_content(
-    source: ContentSource, frame: MailFrame, known_fields: Collection[str] | None = None
+    source: ContentSource,
+    frame: MailFrame,
+    known_fields: Collection[str] | None = None,
+    tracking: Tracking | None = None,
 ) -> CompiledContent:
     """Compile what an editor wrote.
 
-    `known_fields` are the names that recipients have; None accepts every name. Raises ContentError with the mistakes
-    of all parts together.
+    `known_fields` are the names that recipients have; None accepts every name. With `tracking` recipients' fields must
+    hold TRACKING_TOKEN. Raises ContentError with the mistakes of all parts together.
     """
     marks = Marks(known_fields)
+    tracker = LinkTracker(tracking, marks)
     problems: dict[str, tuple[MergeProblem, ...]] = {}
     with _Collecting(problems, "subject"):
         subject = parse(source.subject, Context.HEADER, known_fields)
@@ -128,10 +137,10 @@ def compile_content(
         preheader_marked = marks.hide(clean_line(source.preheader))
     with _Collecting(problems, "body"):
         body = parse_body(source.body, marks)
-        body_html = write_html(body, marks)
+        body_html = write_html(body, marks, tracker)
     if problems:
         raise ContentError(problems)
-    words = _frame_words(source.language, frame, marks)
+    words = _frame_words(source.language, frame, marks) | {"opening_picture": tracker.picture}
     html = _lay_out_html(body_html, preheader_marked, source.language, words, marks)
     text = _lay_out_text(body, words, marks)
     return CompiledContent(
@@ -140,6 +149,7 @@ def compile_content(
         html=marks.reveal(html, plain=Context.HTML, url_whole=Context.URL_WHOLE_HTML),
         text=marks.reveal(text, plain=Context.TEXT, url_whole=Context.URL_WHOLE_TEXT),
         language=source.language,
+        link_targets=tuple(tracker.targets),
     )
 
 
@@ -151,13 +161,17 @@ def recipient_fields(
     attributes: Mapping[str, Any],
     site_name: str,
     unsubscribe_url: str,
+    date: str = "",
 ) -> dict[str, str]:
     """Return the flat dictionary that a recipient's mail is rendered from.
 
-    An attribute never takes the place of a reserved field.
+    An attribute never takes the place of a reserved field; without `date`, of a campaign that was launched before that
+    was one, an attribute of that name stays.
     """
     fields = {key: "" if value is None else str(value) for key, value in attributes.items()}
     fields.update(name=name, email=email, language=language, site_name=site_name, unsubscribe_url=unsubscribe_url)
+    if date:
+        fields["date"] = date
     return fields
 
 

@@ -21,12 +21,13 @@ from campaigns.compose.blueprint import bp
 from campaigns.compose.forms import TestSendForm
 from campaigns.compose.models import Campaign
 from campaigns.compose.rendering import ContentError
-from campaigns.extensions import limiter
 from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.mail.tasks import send_mail
 from campaigns.security import Right, can, public, requires
+from campaigns.web_extensions import limiter
 
 WATCHED_SECONDS = 120  # how long the result table asks for news
+TAKEN_WITHIN_SECONDS = 10  # a worker that is there takes them at once
 SETTLED = frozenset({OutboxState.SENT, OutboxState.FAILED, OutboxState.EXPIRED})
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,19 @@ def _test_results(campaign: Campaign) -> dict[str, Any]:
     group_key = request.args.get("group", "")
     belongs_here = group_key.startswith(services.test_group_prefix(campaign.id))
     results = queries.test_results(group_key) if belongs_here else []
-    return {"results": results, "group_key": group_key, "is_done": _is_done(results)}
+    is_done = _is_done(results)
+    return {
+        "results": results,
+        "group_key": group_key,
+        "is_done": is_done,
+        "is_late": not is_done and _is_late(results),
+    }
+
+
+def _is_late(results: Sequence[OutboxMail]) -> bool:
+    """Tell whether no worker has taken up any of them, and by now one should have."""
+    untouched = all(mail.state == OutboxState.WAITING and not mail.attempts for mail in results)
+    return untouched and (utcnow() - results[0].created_at).total_seconds() > TAKEN_WITHIN_SECONDS
 
 
 def _is_done(results: Sequence[OutboxMail]) -> bool:

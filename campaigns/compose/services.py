@@ -15,6 +15,7 @@ from campaigns.audit.services import mask, record_action, record_once, what_chan
 from campaigns.clock import utcnow
 from campaigns.compose.models import FINAL_STATES, Campaign, CampaignState
 from campaigns.compose.queries import campaign_target, get_campaign, target_of
+from campaigns.config import current_settings
 from campaigns.errors import Conflict
 from campaigns.extensions import db
 from campaigns.mail.services import queue_mail
@@ -34,6 +35,8 @@ class Draft:
     reply_to: str
     language: str
     body: str
+    tracks_opens: bool = False
+    tracks_clicks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +56,20 @@ class DraftConflict(Conflict):
 
 
 def create_campaign(*, created_by_id: int | None, draft: Draft | None = None, copy_of: int | None = None) -> int:
-    """Add a draft, empty unless one is given, in the site's language and name; return its id. Commits."""
-    site = current_site()
-    usual = {"language": site.language, "sender_name": default_sender()[0], "reply_to": site.reply_to}
-    values = asdict(draft) if draft else usual
+    """Add a draft, empty unless one is given, with what is usual here; return its id. Commits."""
+    values = asdict(draft) if draft else _usual_values()
     campaign = Campaign(created_by_id=created_by_id, **values)
     db.session.add(campaign)
     db.session.flush()
     record_action("campaign.created", target_of(campaign), after={"copy_of": copy_of} if copy_of else None)
     db.session.commit()
     return campaign.id
+
+
+def usual_tracking() -> dict[str, bool]:
+    """Return what a new campaign tells of, as the owner's settings have it now: fields of a draft."""
+    settings = current_settings()
+    return {"tracks_opens": settings.track_opens, "tracks_clicks": settings.track_clicks}
 
 
 def add_copy(campaign: Campaign, *, created_by_id: int | None) -> Campaign:
@@ -173,6 +180,12 @@ def test_group_prefix(campaign_id: int) -> str:
     return f"test-{campaign_id}-"
 
 
+def _usual_values() -> dict[str, Any]:
+    site = current_site()
+    usual = {"language": site.language, "sender_name": default_sender()[0], "reply_to": site.reply_to}
+    return usual | usual_tracking()
+
+
 def _record_edit(campaign_id: int, before: Draft, after: Draft) -> None:
     """Note what was changed; that the text was, once per person and hour: the composer saves every few seconds."""
     target = campaign_target(campaign_id, after.subject)
@@ -198,6 +211,8 @@ def _draft_of(campaign: Campaign) -> Draft:
         reply_to=campaign.reply_to,
         language=campaign.language,
         body=campaign.body,
+        tracks_opens=campaign.tracks_opens,
+        tracks_clicks=campaign.tracks_clicks,
     )
 
 

@@ -13,7 +13,7 @@ from campaigns.compose.models import Campaign
 class Standing:
     """What a list shows of one campaign. `badge` is a state of the badge macro; numbers are None before the freeze.
 
-    `repeated_on` is the date of the repetition whose copy it is.
+    `repeated_on` is the date of the repetition whose copy it is; `share_clicked` is None where clicks are not counted.
     """
 
     badge: str
@@ -21,6 +21,7 @@ class Standing:
     sent: int | None = None
     share_done: float | None = None  # from 0 to 1 while it is being sent
     repeated_on: date | None = None
+    share_clicked: float | None = None  # from 0 to 1, of those who got it
 
 
 Source = Callable[[Sequence[Campaign]], Mapping[int, Standing]]

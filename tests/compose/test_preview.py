@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import email
 from collections.abc import Callable
+from datetime import UTC, datetime
 from email import policy
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from campaigns.clock import freeze
 from campaigns.compose.models import Campaign
 from campaigns.extensions import db
 from tests.pages import submit
@@ -27,6 +29,17 @@ def preview(client: FlaskClient, campaign: Campaign, query: str = "") -> str:
 def test_it_is_filled_in_for_a_made_up_person(owner_client: FlaskClient, draft: Campaign) -> None:
     assert "안녕하세요 김하늘님" in preview(owner_client, draft)
     assert "안녕하세요 님" in preview(owner_client, draft, "?as=empty")
+
+
+def test_the_day_is_that_of_the_site_in_the_language_of_the_campaign(
+    owner_client: FlaskClient, make_campaign: MakeCampaign
+) -> None:
+    campaign = make_campaign(subject="{{ date }}", body="Sent on {{ date }}.", language="en")
+    with freeze(datetime(2026, 11, 22, 15, 30, tzinfo=UTC)):  # half past midnight in Seoul
+        assert "Sent on November 23, 2026." in preview(owner_client, campaign)
+        assert "Sent on November 23, 2026." in preview(owner_client, campaign, "?as=empty")
+        page = owner_client.get(f"/campaigns/{campaign.id}/edit", headers={"Accept-Language": "en"}).text
+    assert "The day on which it is sent" in page
 
 
 def test_it_has_a_policy_of_its_own_without_scripts(owner_client: FlaskClient, draft: Campaign) -> None:

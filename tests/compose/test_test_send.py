@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -10,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from campaigns.clock import freeze, utcnow
 from campaigns.compose.forms import split_addresses
 from campaigns.compose.models import Campaign
 from campaigns.extensions import db
@@ -139,6 +141,22 @@ def test_results_of_another_campaign_are_not_shown(owner_client: FlaskClient, ma
 def test_waiting_results_are_polled(owner_client: FlaskClient, draft: Campaign) -> None:
     response = send_test(owner_client, draft, "a@example.com")
     assert "hx-get" in owner_client.get(response.location).text.split('id="test-results"')[1][:400]
+
+
+def test_results_that_no_worker_takes_up_say_so_and_the_page_refreshes_without_scripts(
+    owner_client: FlaskClient, draft: Campaign, sink: Sink, run_queued: RunQueued
+) -> None:
+    page = send_test(owner_client, draft, "kim@example.com").location
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in owner_client.get(page).text
+    late = "아직 맡은 작업자가 없습니다."
+    assert late not in owner_client.get(page).text
+    with freeze(utcnow() + timedelta(seconds=11)):
+        assert late in owner_client.get(page).text
+        run_queued()
+        db.session.expire_all()
+        shown = owner_client.get(page).text
+    assert "http-equiv" not in shown
+    assert late not in shown
 
 
 def test_a_campaign_deleted_meanwhile_sends_no_test(
