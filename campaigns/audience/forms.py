@@ -16,9 +16,7 @@ from campaigns.accounts.addresses import Address, parse_address
 from campaigns.audience.models import SuppressionReason
 from campaigns.languages import LANGUAGES
 from campaigns.mail.addresses import AddressError
-from campaigns.security import Role
 from campaigns.site import current_site
-from campaigns.team.words import ROLE_SENTENCES
 
 LONGEST_NAME = 100
 LONGEST_DETAIL = 300
@@ -95,23 +93,6 @@ class ResumeForm(FlaskForm):  # type: ignore[misc]
         _l("The person has asked to receive announcements again"),
         [InputRequired(_l("Only the person can take an unsubscription back."))],
     )
-
-
-class RoleForm(FlaskForm):  # type: ignore[misc]
-    """What a person may do on this site; "" for nothing but their own account."""
-
-    role = SelectField(
-        _l("Role"),
-        choices=[
-            SelectChoice("", _l("No role")),
-            *(SelectChoice(role.value, ROLE_SENTENCES[role]) for role in reversed(Role)),
-        ],
-    )
-
-    @property
-    def chosen(self) -> Role | None:
-        """The role, None for none."""
-        return Role(self.role.data) if self.role.data else None
 
 
 class DeleteForm(FlaskForm):  # type: ignore[misc]

@@ -18,7 +18,7 @@ from campaigns.audience.import_problems import FileProblem, RowProblem
 from campaigns.audience.import_words import explain_file, explain_row
 from campaigns.audience.models import ImportProblem, UserImport
 from campaigns.audience.tasks import start_import
-from campaigns.audit.services import Target, record_export
+from campaigns.audit.services import Target, record_export, record_view
 from campaigns.config import current_settings
 from campaigns.csv_downloads import csv_response
 from campaigns.presentation import format_number
@@ -71,6 +71,7 @@ def sample_file() -> Response:
 def show_import(import_id: int) -> str:
     """Show how far an import is, and what came of its rows."""
     each = imports.get_import(import_id)
+    _note_view(each)
     return render_template("audience/imports/show.html", **_import_context(each))
 
 
@@ -79,6 +80,7 @@ def show_import(import_id: int) -> str:
 def import_live(import_id: int) -> str:
     """Show the part of the page that is polled."""
     each = imports.get_import(import_id)
+    _note_view(each)
     return render_template("audience/imports/_live.html", **_import_context(each))
 
 
@@ -95,6 +97,12 @@ def import_problems_file(import_id: int) -> Response:
 def percent_of(each: UserImport) -> int:
     """Return how many of 100 parts are done, rounded down: 100 is only said when all are."""
     return 100 * each.rows_done // each.rows_total if each.rows_total else 0
+
+
+def _note_view(each: UserImport) -> None:
+    """The rows with problems hold addresses; without any the page shows nobody's."""
+    if each.bad or each.noted:
+        record_view("import.seen", Target("import", each.id, each.file_name))
 
 
 def _form_page(form: ImportForm) -> str:

@@ -93,14 +93,6 @@ def list_users(
     return _page([*conditions, _contains(search)], before=None, after=None, everywhere=True)
 
 
-def find_users(text: str, limit: int) -> Sequence[User]:
-    """Return up to `limit` people whose name or address begins with the text, or holds it; the newest first."""
-    search = Search(text)
-    if not search.cleaned:
-        return []
-    return [row.user for row in list_users(search=search).rows[:limit]]
-
-
 def _page(
     conditions: Sequence[ColumnElement[bool]], *, before: int | None, after: int | None, everywhere: bool
 ) -> UserPage:

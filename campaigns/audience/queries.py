@@ -76,12 +76,6 @@ def merge_field_names() -> list[str]:
     return field_names()
 
 
-def user_merge_fields(user: User) -> dict[str, str]:
-    """Return what merge fields know of a person: name, email, language and every attribute, all as text."""
-    attributes = {name: str(value) for name, value in (user.attributes or {}).items()}
-    return {**attributes, "name": user.name, "email": user.email, "language": user.language or ""}
-
-
 def sample_users(limit: int) -> Sequence[User]:
     """Return up to `limit` people who would get an announcement, the newest first; walks the primary key."""
     query = select(User).where(in_state(UserState.ACTIVE)).order_by(User.id.desc()).limit(limit)

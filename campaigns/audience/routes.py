@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
-from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from campaigns.accounts.models import User
@@ -15,14 +14,13 @@ from campaigns.accounts.services import choose_announcements
 # Imported so that its pages hang on the blueprint too.
 from campaigns.audience import queries, services, unsubscribe_routes
 from campaigns.audience.blueprint import bp
-from campaigns.audience.forms import DeleteForm, NewPersonForm, PersonForm, ResumeForm, RoleForm, SuppressForm
+from campaigns.audience.forms import DeleteForm, NewPersonForm, PersonForm, ResumeForm, SuppressForm
 from campaigns.audience.models import SuppressionReason
 from campaigns.audience.people_list import Search, list_users
 from campaigns.audience.queries import UserState
 from campaigns.audit.services import Target, person_target, record_view
 from campaigns.errors import UserError
 from campaigns.security import Right, can, requires
-from campaigns.team.services import change_role
 
 __all__ = ["bp", "unsubscribe_routes"]
 
@@ -134,27 +132,12 @@ def lift_suppression(user_id: int) -> Page:
     return _go_to_user(user_id)
 
 
-@bp.post("/users/<int:user_id>/role")
-@requires(Right.MANAGE_SITE)
-def change_user_role(user_id: int) -> Page:
-    """Give a person a role, or take it away."""
-    user, form = queries.get_user(user_id), RoleForm()
-    if not form.validate():
-        return _user_page(user, role=form), 422
-    try:
-        change_role(user_id, form.chosen, by=current_user)
-    except UserError as error:
-        form.role.errors = [error.message]
-        return _user_page(queries.get_user(user_id), role=form), 422
-    flash(_("The role has been changed. This person has to log in again."), "ok")
-    return _go_to_user(user_id)
-
-
 @bp.route("/users/<int:user_id>/delete", methods=["GET", "POST"])
 @requires(Right.MANAGE_USERS)
 def delete_user(user_id: int) -> Page:
     """Ask, and then delete a person for good."""
     user = queries.get_user(user_id)
+    record_view("user.seen", person_target(user.id, user.email, role=user.role))
     form = DeleteForm(data={"keep_out": user.unsubscribed_at is not None})
     suppression = queries.find_suppression(user.address_key)
     if not form.validate_on_submit():
@@ -176,7 +159,6 @@ def _user_page(user: User, **forms: Any) -> str:
         "person": PersonForm(formdata=None, data={"name": user.name, "language": user.language or ""}),
         "suppress": SuppressForm(formdata=None),
         "resume": ResumeForm(formdata=None),
-        "role": RoleForm(formdata=None, data={"role": user.role or ""}),
     }
     return render_template(
         "audience/user.html",

@@ -15,10 +15,10 @@ from werkzeug.wrappers import Response
 from campaigns.accounts.services import choose_announcements
 from campaigns.audience.blueprint import bp
 from campaigns.audience.unsubscribing import OpenedLink, open_unsubscribe_link
-from campaigns.extensions import csrf
 from campaigns.languages import LANGUAGE_COOKIE, LANGUAGES
 from campaigns.security import public
 from campaigns.site import default_sender
+from campaigns.web_extensions import csrf
 
 Page = str | tuple[str, int] | Response
 

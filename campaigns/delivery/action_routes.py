@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from flask_login import current_user
 
-from campaigns.audit.services import record_view
+from campaigns.audit.services import Target, mask, record_view
 from campaigns.celery import enqueue
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
@@ -24,7 +24,9 @@ from campaigns.delivery.forms import LaunchForm, has_changed
 from campaigns.delivery.launch import launch_late
 from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.models import Delivery, DeliveryState
+from campaigns.delivery.reopening_approval import needs_second_person
 from campaigns.delivery.repeating import leave_out_what_is_past
+from campaigns.delivery.second_person_routes import approve_or_ask, describe_second_person
 from campaigns.delivery.states import ENDED
 from campaigns.delivery.tasks import end_hold, publish_round, return_rows
 from campaigns.errors import NotFound
@@ -65,6 +67,7 @@ def leave_one(campaign_id: int, position: int) -> Any:
 def send_one_again_form(campaign_id: int, position: int) -> Any:
     """Name the person, and warn that the mail may arrive twice."""
     person = _uncertain_person(campaign_id, position)
+    record_view("report.person_seen", Target("delivery", f"{campaign_id}/{position}", mask(person.address)))
     return render_template("delivery/send_again.html", campaign=get_campaign(campaign_id), person=person)
 
 
@@ -76,6 +79,12 @@ def send_one_again(campaign_id: int, position: int) -> Any:
     if person is None:
         raise NotFound(_("There is no such person in this campaign."))
     address = person.address
+    if needs_second_person(get_campaign(campaign_id), reopening.Rest.UNCERTAIN, 1):
+        flash(
+            _("On this site a second person approves every sending. Ask for it here, for all who are uncertain."),
+            "info",
+        )
+        return redirect(url_for("delivery.action_form", campaign_id=campaign_id, action="send-again"), code=303)
     if reopening.send_again(campaign_id, position):
         enqueue(publish_round, campaign_id)
         flash(_("The mail is sent to %(address)s again.", address=address), "ok")
@@ -113,6 +122,9 @@ def act(campaign_id: int, action: str) -> Any:
         return _action_page(campaign, action, people, form, was=form.counted_number), 422
     if not form.validate():
         return _action_page(campaign, action, people, form), 422
+    needs_two = chosen.is_sending and needs_second_person(campaign, chosen.rest, people)
+    if needs_two and not approve_or_ask(campaign_id, action, people):
+        return redirect(url_for("delivery.action_form", campaign_id=campaign_id, action=action), code=303)
     return _do(campaign_id, chosen, people)
 
 
@@ -221,6 +233,7 @@ def _action_page(campaign: Campaign, name: str, people: int, form: ActionForm, *
         form=form,
         has_changed=changed,
         was=was,
+        second=describe_second_person(campaign, name, people),
     )
 
 

@@ -73,7 +73,7 @@ def ask(campaign_id: int, *, by: int | None, launch_key: str, people: int, **val
         db.session.rollback()
         return None
     _record("campaign.approval_asked", campaign_id, after={"people": people})
-    return _tell_approvers(campaign_id, by)
+    return tell_approvers(campaign_id, by)
 
 
 def stop_unapproved(campaign_id: int) -> tuple[int, ...] | None:
@@ -88,7 +88,7 @@ def stop_unapproved(campaign_id: int) -> tuple[int, ...] | None:
         db.session.rollback()
         return None
     _record("campaign.approval_asked", campaign_id, after={"people": people})
-    return _tell_approvers(campaign_id, campaign.launched_by_id)
+    return tell_approvers(campaign_id, campaign.launched_by_id)
 
 
 def approve(campaign_id: int, *, by: int, launch_key: str) -> datetime | None:
@@ -159,7 +159,8 @@ def _no_launch(*, keep_asker: bool = False) -> dict[str, Any]:
     return {name: value for name, value in cleared.items() if not (keep_asker and name == "launched_by_id")}
 
 
-def _tell_approvers(campaign_id: int, asked_by: int | None) -> tuple[int, ...]:
+def tell_approvers(campaign_id: int, asked_by: int | None) -> tuple[int, ...]:
+    """Write mails to those who may approve, and return their ids. Commits."""
     mails = [
         queue_mail(
             kind="approval_asked",

@@ -18,6 +18,7 @@ class Lease:
     first_position: int
     last_position: int
     token: str
+    worker: str = ""  # host and process of who took it
 
 
 class Recipient(NamedTuple):
@@ -32,6 +33,15 @@ class Recipient(NamedTuple):
     attributes: dict[str, str]
 
 
+class Answer(NamedTuple):
+    """Which mail server was asked, and how far the dialogue came; `code` is 0 when it did not answer."""
+
+    server: str
+    phase: str
+    code: int
+    enhanced: str
+
+
 class Settlement(NamedTuple):
     """What became of one claimed row."""
 
@@ -42,3 +52,4 @@ class Settlement(NamedTuple):
     next_attempt_at: datetime | None = None
     suppresses: bool = False
     counts_as_attempt: bool = True
+    answer: Answer | None = None  # of those that were not accepted

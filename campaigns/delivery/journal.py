@@ -23,7 +23,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
-from campaigns.delivery.claims import Lease, Settlement
+from campaigns.delivery.claims import Answer, Lease, Settlement
 from campaigns.delivery.models import DeliveryState
 
 SUFFIX = ".journal"
@@ -112,10 +112,10 @@ def dead_journals(folder: Path) -> Iterator[DeadJournal]:
 def _read(path: Path) -> DeadJournal | None:
     lines = path.read_text(errors="replace").split("\n")
     head = lines[0].split("\t")
-    if len(head) != 7:
+    if len(head) not in (7, 8):  # those of an earlier version do not say whose they were
         return None
     campaign_id, number, first, last = (int(value) for value in head[1:5])
-    lease = Lease(campaign_id, number, first, last, head[5])
+    lease = Lease(campaign_id, number, first, last, head[5], *head[7:])
     journal = DeadJournal(path, lease, is_complete=head[6] == boot_id() != "")
     # What follows the last line break was cut off while it was written.
     for line in lines[1:-1]:
@@ -133,13 +133,16 @@ def _read_line(journal: DeadJournal, line: str) -> None:
 
 
 def _head_line(lease: Lease) -> bytes:
-    values = (lease.campaign_id, lease.number, lease.first_position, lease.last_position, lease.token, boot_id())
+    where = (lease.campaign_id, lease.number, lease.first_position, lease.last_position)
+    values = (*where, lease.token, boot_id(), lease.worker)
     return ("J\t" + "\t".join(map(str, values)) + "\n").encode()
 
 
 def _answer_line(settlement: Settlement) -> str:
     again_at = settlement.next_attempt_at.isoformat() if settlement.next_attempt_at else ""
     flags = f"{int(settlement.suppresses)}{int(settlement.counts_as_attempt)}"
+    if settlement.answer:  # behind the flags, where an earlier version does not look
+        flags = ";".join((flags, *map(str, settlement.answer)))
     reply = " ".join((settlement.reply or "").split())
     return f"A\t{settlement.position}\t{settlement.state}\t{settlement.reason or ''}\t{again_at}\t{flags}\t{reply}\n"
 
@@ -154,7 +157,13 @@ def _settlement(fields: str) -> Settlement:
         datetime.fromisoformat(again_at) if again_at else None,
         suppresses=flags[0] == "1",
         counts_as_attempt=flags[1] == "1",
+        answer=_answer(flags),
     )
+
+
+def _answer(flags: str) -> Answer | None:
+    _, *said = flags.split(";")
+    return Answer(said[0], said[1], int(said[2]), said[3]) if len(said) == 4 else None
 
 
 @lru_cache(maxsize=1)

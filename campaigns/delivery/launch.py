@@ -12,13 +12,14 @@ from sqlalchemy import select
 from campaigns.clock import utcnow
 from campaigns.compose.mails import sender_of
 from campaigns.compose.models import Campaign, CampaignState
-from campaigns.compose.queries import compile_campaign
+from campaigns.compose.queries import compile_source, source_of
 from campaigns.compose.rendering import CompiledContent, ContentError
 from campaigns.compose.wording import describe_content_error
 from campaigns.config import current_settings
 from campaigns.delivery import approval, states
 from campaigns.delivery.copy_guard import note_home
 from campaigns.delivery.message import LaunchedContent
+from campaigns.delivery.tracking_tokens import tracking_of
 from campaigns.errors import Conflict, NotFound, UserError
 from campaigns.extensions import db
 from campaigns.site import current_site
@@ -115,12 +116,13 @@ def compile_for_launch(campaign: Campaign) -> LaunchedContent:
         sender_address=address,
         reply_to=campaign.reply_to,
         site_name=current_site().name,
+        zone=current_site().timezone,
     )
 
 
 def _compile(campaign: Campaign) -> CompiledContent:
     try:
-        return compile_campaign(campaign)
+        return compile_source(source_of(campaign), tracking_of(campaign))
     except ContentError as error:
         raise UserError(" ".join(describe_content_error(error))) from error
 

@@ -56,11 +56,13 @@ class Layout:
 class Layouts:
     """The layouts of one campaign, made when the first recipient needs them. Safe to use from several threads."""
 
-    def __init__(self, content: CompiledContent, *, site_name: str, unsubscribe_link: tuple[str, str]) -> None:
-        """Take what is the same for all: the site's name, and the unsubscribe link before and after its token."""
+    def __init__(
+        self, content: CompiledContent, *, same_for_all: Mapping[str, str], unsubscribe_link: tuple[str, str]
+    ) -> None:
+        """Take the fields that are the same for all, and the unsubscribe link before and after its token."""
         templates = (content.subject, content.text, content.html)
         self._content = content
-        self._constants = {"site_name": site_name}
+        self._constants = same_for_all
         self._link = unsubscribe_link
         self._chosen_by = sorted(frozenset[str]().union(*(template.fields_chosen_by for template in templates)))
         self._kept: dict[tuple[bool, ...], Layout | None] = {}

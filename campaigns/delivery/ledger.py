@@ -24,16 +24,17 @@ from campaigns.compose.models import Campaign, CampaignState
 from campaigns.database import UtcDateTime
 from campaigns.delivery.claims import Lease, Recipient, Settlement
 from campaigns.delivery.ledger_rows import (
-    WORKER_LOST,
+    give_up_sending,
     recount,
     sample_rate,
     set_state,
     settle_token,
     skip,
     suppress,
+    tell_lost,
 )
 from campaigns.delivery.models import Batch, Delivery, DeliveryState
-from campaigns.delivery.window_rows import hold_batch, mark_sending, recipient_of, waiting_rows, write_settlements
+from campaigns.delivery.window_rows import find_waiting, hold_batch, mark_sending, write_settlements
 from campaigns.extensions import db
 
 D = DeliveryState
@@ -72,7 +73,7 @@ def take_lease(campaign_id: int, number: int, *, worker: str, lease_for: timedel
         db.session.connection().execute(_TAKE_LEASE, values | {"now": now, "lease_until": now + lease_for})
     ).one_or_none()
     db.session.commit()
-    return Lease(campaign_id, number, row.first_position, row.last_position, token) if row else None
+    return Lease(campaign_id, number, row.first_position, row.last_position, token, worker) if row else None
 
 
 def renew_lease(lease: Lease, *, lease_for: timedelta) -> bool:
@@ -109,12 +110,10 @@ def settle_and_claim(
     """
     may_claim = hold_batch(lease, lease_until=utcnow() + lease_for)
     _settle_rows(lease, settlements)
-    rows = waiting_rows(lease, size) if may_claim and size else []
-    skipped = {row.position: row.skip_reason for row in rows if row.skip_reason}
-    recipients = [recipient_of(row) for row in rows if not row.skip_reason]
+    recipients, skipped = find_waiting(lease, size) if may_claim and size else ([], {})
     skip(lease.campaign_id, skipped)
     mark_sending(lease, recipients)
-    if settlements or rows:
+    if settlements or recipients or skipped:
         recount(lease)
     sample_rate(lease.campaign_id, settlements)
     db.session.commit()
@@ -143,6 +142,7 @@ def settle_rest(lease: Lease, *, keep: Collection[int], state: DeliveryState, re
     lock_batch(lease.campaign_id, lease.number)
     if state is D.WAITING and not _is_open(lease.campaign_id):
         state, reason = D.UNCERTAIN, NOT_HANDED_OVER
+    tell_lost(lease, keep=keep, state=state, reason=reason)
     changed = settle_token(lease, keep=keep, state=state, reason=reason)
     _touch_batch(lease, lease_token=None, lease_until=None)
     recount(lease)
@@ -161,13 +161,13 @@ def abandon_expired(campaign_id: int, number: int) -> int:
         .where(Batch.campaign_id == campaign_id, Batch.number == number)
         .where(or_(Batch.lease_token.is_(None), Batch.lease_until < now))
         .values(lease_token=None, lease_until=None)
-        .returning(*BATCH_COLUMNS)
+        .returning(*BATCH_COLUMNS, Batch.worker)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if taken is None:
         db.session.rollback()
         return 0
-    changed = set_state(taken, from_states=(D.SENDING,), state=D.UNCERTAIN, reason=WORKER_LOST)
+    changed = give_up_sending(taken)
     recount(taken)
     db.session.commit()
     return changed

@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from campaigns.accounts.models import User
 from campaigns.audience.models import Suppression, SuppressionReason
 from campaigns.clock import utcnow
 from campaigns.database import UtcDateTime
+from campaigns.delivery.attempts import tell
 from campaigns.delivery.claims import Lease, Settlement
-from campaigns.delivery.models import Delivery, DeliveryState
+from campaigns.delivery.models import AttemptOutcome, Delivery, DeliveryState
 from campaigns.extensions import db
 
 D = DeliveryState
 RATE_WINDOW_SECONDS = 10
 WORKER_LOST = "worker_lost"  # why a row is uncertain whose owner fell silent before it told an outcome
-LEFT = "left"  # why a row stays uncertain on which a person has decided
 COUNTED = (D.WAITING, D.SENDING, D.SENT, D.FAILED, D.DEFERRED, D.UNCERTAIN, D.SKIPPED, D.CANCELLED)
 
 
@@ -59,12 +59,9 @@ def settle_token(lease: Lease, *, keep: Collection[int], state: DeliveryState, r
     These are the rows still in `sending`, and those that were called `uncertain` only because their owner fell silent.
     A row that its owner itself has called `uncertain` was handed over, and is never among them.
     """
-    given_up = and_(Delivery.state == D.UNCERTAIN, Delivery.reason == WORKER_LOST)
     result = db.session.execute(
         update(Delivery)
-        .where(Delivery.campaign_id == lease.campaign_id, Delivery.token == lease.token)
-        .where(Delivery.position.between(lease.first_position, lease.last_position))
-        .where(or_(Delivery.state == D.SENDING, given_up), Delivery.position.not_in(keep))
+        .where(*_untold(lease, keep))
         .values(
             state=state,
             reason=reason,
@@ -74,6 +71,16 @@ def settle_token(lease: Lease, *, keep: Collection[int], state: DeliveryState, r
         .execution_options(synchronize_session=False)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def tell_lost(lease: Lease, *, keep: Collection[int], state: DeliveryState, reason: str | None) -> None:
+    """Keep what an owner's death does to the rows that `settle_token` is about to move."""
+    rows = _untold(lease, keep)
+    if state is D.WAITING:
+        tell(AttemptOutcome.RETURNED, *rows, reason=WORKER_LOST, worker=lease.worker)
+    else:
+        is_news = or_(Delivery.state == D.SENDING, Delivery.reason != reason)
+        tell(AttemptOutcome.UNCERTAIN, *rows, is_news, reason=reason, worker=lease.worker)
 
 
 def suppress(campaign_id: int, settlements: Sequence[Settlement]) -> None:
@@ -101,13 +108,17 @@ def set_state(batch: Any, *, from_states: tuple[D, ...], state: D, reason: str |
     """Move every row of a batch that is in one of some states to another; returns how many changed."""
     result = db.session.execute(
         update(Delivery)
-        .where(Delivery.campaign_id == batch.campaign_id)
-        .where(Delivery.position.between(batch.first_position, batch.last_position))
-        .where(Delivery.state.in_(from_states))
+        .where(*_in_states(batch, from_states))
         .values(state=state, reason=reason, next_attempt_at=None, settled_at=utcnow())
         .execution_options(synchronize_session=False)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def give_up_sending(batch: Any) -> int:
+    """Call uncertain what a worker was sending that fell silent; returns how many rows."""
+    tell(AttemptOutcome.UNCERTAIN, *_in_states(batch, (D.SENDING,)), reason=WORKER_LOST, worker=batch.worker or "")
+    return set_state(batch, from_states=(D.SENDING,), state=D.UNCERTAIN, reason=WORKER_LOST)
 
 
 def sample_rate(campaign_id: int, settlements: Sequence[Settlement]) -> None:
@@ -120,6 +131,20 @@ def sample_rate(campaign_id: int, settlements: Sequence[Settlement]) -> None:
     window = now.replace(second=now.second - now.second % RATE_WINDOW_SECONDS, microsecond=0)
     values = {"campaign_id": campaign_id, "window_start": window, "sent": sent, "failed": failed}
     db.session.connection().execute(_SAMPLE_RATE, values)
+
+
+def _untold(lease: Lease, keep: Collection[int]) -> tuple[ColumnElement[bool], ...]:
+    given_up = and_(Delivery.state == D.UNCERTAIN, Delivery.reason == WORKER_LOST)
+    return (
+        Delivery.campaign_id == lease.campaign_id, Delivery.token == lease.token,
+        Delivery.position.between(lease.first_position, lease.last_position),
+        or_(Delivery.state == D.SENDING, given_up), Delivery.position.not_in(keep),
+    )  # fmt: skip
+
+
+def _in_states(batch: Any, states: tuple[D, ...]) -> tuple[ColumnElement[bool], ...]:
+    within = Delivery.position.between(batch.first_position, batch.last_position)
+    return Delivery.campaign_id == batch.campaign_id, within, Delivery.state.in_(states)
 
 
 def _insert_ignoring(model: type[Any], keys: list[str], **values: Any) -> None:

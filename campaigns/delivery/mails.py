@@ -19,16 +19,26 @@ def ask_for_approval(mail: OutboxMail) -> MailContent | None:
     """Say what waits and where to decide; nothing once it was decided, or to somebody who may not any more."""
     campaign = db.session.get(Campaign, int(mail.context["campaign_id"]))
     user = db.session.get(User, int(mail.context["user_id"]))
-    if campaign is None or user is None or campaign.state != CampaignState.APPROVAL or not user.may(Right.LAUNCH):
+    if campaign is None or user is None or not user.may(Right.LAUNCH):
         return None
-    asker = db.session.get(User, campaign.launched_by_id) if campaign.launched_by_id else None
+    if campaign.state == CampaignState.APPROVAL:
+        url = public_url("delivery.approval", campaign_id=campaign.id)
+        return _ask(campaign, campaign.approval_people, campaign.launched_by_id, url)
+    if campaign.reopening_asked:
+        url = public_url("delivery.action_form", campaign_id=campaign.id, action=campaign.reopening_asked)
+        return _ask(campaign, campaign.reopening_people, campaign.reopening_asked_by_id, url)
+    return None
+
+
+def _ask(campaign: Campaign, people: int | None, asked_by: int | None, url: str) -> MailContent:
+    asker = db.session.get(User, asked_by) if asked_by else None
     return render_single_mail(
         "delivery/approval_asked",
         subject=campaign_title(campaign.subject),
-        people=format_number(campaign.approval_people),
-        count=campaign.approval_people or 0,
+        people=format_number(people),
+        count=people or 0,
         asker=(asker.name or asker.email) if asker else "",
-        url=public_url("delivery.approval", campaign_id=campaign.id),
+        url=url,
     )
 
 

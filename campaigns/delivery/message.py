@@ -11,9 +11,12 @@ from campaigns.audience.unsubscribe_links import unsubscribe_token
 from campaigns.compose.merge import OutputTooLong
 from campaigns.compose.models import Campaign
 from campaigns.compose.rendering import CompiledContent, recipient_fields
+from campaigns.compose.run_dates import run_date
+from campaigns.compose.tracked_links import TRACKING_TOKEN
 from campaigns.config import current_settings
 from campaigns.delivery.claims import Recipient
 from campaigns.delivery.layouts import TOKEN_PLACE, Layouts
+from campaigns.delivery.tracking_tokens import tracking_token
 from campaigns.extensions import db
 from campaigns.links import public_url
 from campaigns.mail.addresses import wire_address
@@ -34,6 +37,7 @@ class LaunchedContent:
     sender_address: str
     reply_to: str
     site_name: str
+    zone: str = ""  # the site's, in which the day of the run is written; empty before that was a field
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and strings."""
@@ -43,6 +47,7 @@ class LaunchedContent:
             "sender_address": self.sender_address,
             "reply_to": self.reply_to,
             "site_name": self.site_name,
+            "zone": self.zone,
         }
 
     @classmethod
@@ -58,19 +63,30 @@ class CampaignMessage:
     """
 
     def __init__(
-        self, campaign_id: int, launched: LaunchedContent, *, secret_key: str, unsubscribe_link: tuple[str, str]
+        self,
+        campaign_id: int,
+        launched: LaunchedContent,
+        *,
+        secret_key: str,
+        unsubscribe_link: tuple[str, str],
+        run_on: str = "",
     ) -> None:
-        """Take the link that unsubscribes as what comes before and after its token. Raises HeaderError."""
+        """Take the link that unsubscribes as what comes before and after its token, and the day of the run in words.
+
+        Raises HeaderError.
+        """
+        self._run_on = run_on
         self.sender = launched.sender_address
         """The address that mail is from, in the header and in the envelope."""
         self._campaign_id = campaign_id
         self._launched = launched
+        self._is_tracked = TRACKING_TOKEN in launched.content.html.fields_used
         self._secret_key = secret_key
         self._link = unsubscribe_link
         domain = self.sender.rpartition("@")[2]
         self._message_ids = MessageIds(secret_key.encode()[:64], "campaign", campaign_id, domain=domain)
-        self._layouts = Layouts(launched.content, site_name=launched.site_name, unsubscribe_link=unsubscribe_link)
-        self._date_line: tuple[datetime | None, bytes] = (None, b"")
+        same_for_all = {"site_name": launched.site_name} | ({"date": run_on} if run_on else {})
+        self._layouts = Layouts(launched.content, same_for_all=same_for_all, unsubscribe_link=unsubscribe_link)
         # It starts with `=_`, which neither base64 nor quoted-printable contains, so it may be the same in all mails.
         boundary = boundary_for(f"campaign:{campaign_id}")
         self._first_lines = _fixed_headers(campaign_id, launched) + b"To: "
@@ -85,11 +101,14 @@ class CampaignMessage:
         The Message-ID is a keyed hash of campaign and position, the same on every attempt (RFC 5322 §3.6.4). Raises
         AddressError or HeaderError when the address cannot be written or a value cannot stand in the mail.
         """
-        return b"".join(self._lines(recipient, date))
+        return b"".join(self._lines(recipient, date_header(date)))
 
-    def build_wire(self, recipient: Recipient, *, date: datetime) -> bytes:
-        """Return what `build` returns as it goes over the wire: with the final dot, for `Envelope.is_wire_ready`."""
-        lines = self._lines(recipient, date)
+    def build_wire(self, recipient: Recipient, *, date_line: bytes) -> bytes:
+        """Return what `build` returns as it goes over the wire: with the final dot, for `Envelope.is_wire_ready`.
+
+        `date_line` is a whole Date header: a window of mails has one date, and writing it costs as much as a signature.
+        """
+        lines = self._lines(recipient, date_line)
         lines.append(FINAL_DOT)
         return b"".join(lines)
 
@@ -97,14 +116,14 @@ class CampaignMessage:
         """Return the Message-ID of one recipient's mail, by which the mail server's log can be searched."""
         return self._message_ids.make(position)
 
-    def _lines(self, recipient: Recipient, date: datetime) -> list[bytes]:
+    def _lines(self, recipient: Recipient, date_line: bytes) -> list[bytes]:
         token = unsubscribe_token(self._secret_key, recipient.user_id, self._campaign_id)
         subject, text, html = self._content(self._fields(recipient, token), token)
         return [
             self._first_lines,
             f"{wire_address(recipient.address)}\r\n".encode(),
             subject,
-            self._date_header(date),
+            date_line,
             f"Message-ID: {self._message_ids.make(recipient.position)}\r\n".encode("ascii"),
             self._link_lines[0],
             token.encode("ascii"),
@@ -131,23 +150,19 @@ class CampaignMessage:
         subject = text_header("Subject", rendered.subject)
         return subject, [encode_part("plain", rendered.text)], [encode_part("html", rendered.html)]
 
-    def _date_header(self, date: datetime) -> bytes:
-        """Return the Date header. A window of mails has one date, and equal times in two zones look different."""
-        kept, line = self._date_line
-        if kept is not date:
-            line = date_header(date)
-            self._date_line = (date, line)
-        return line
-
     def _fields(self, recipient: Recipient, token: str) -> dict[str, str]:
-        return recipient_fields(
+        fields = recipient_fields(
             email=recipient.address,
             name=recipient.name,
             language=recipient.language,
             attributes=recipient.attributes,
             site_name=self._launched.site_name,
             unsubscribe_url=token.join(self._link),
+            date=self._run_on,
         )
+        if self._is_tracked:
+            fields[TRACKING_TOKEN] = tracking_token(self._secret_key, self._campaign_id, recipient.position)
+        return fields
 
 
 def message_of(campaign_id: int) -> CampaignMessage:
@@ -157,8 +172,14 @@ def message_of(campaign_id: int) -> CampaignMessage:
     settings = current_settings()
     template = public_url("audience.unsubscribe", token=TOKEN_PLACE)
     return _make_message(
-        campaign_id, campaign.launched_at, settings.secret_key, template, _Stored(campaign.compiled or {})
+        campaign_id, _begins_at(campaign), settings.secret_key, template, _Stored(campaign.compiled or {})
     )
+
+
+def _begins_at(campaign: Campaign) -> datetime:
+    """Return when a campaign goes out: as planned, unless it was launched or approved after that."""
+    moments = campaign.launched_at, campaign.scheduled_at, campaign.approved_at
+    return max(moment for moment in moments if moment is not None)
 
 
 class _Stored(dict[str, Any]):
@@ -173,11 +194,15 @@ class _Stored(dict[str, Any]):
 
 @lru_cache(maxsize=MESSAGES_KEPT)
 def _make_message(
-    campaign_id: int, _launched_at: datetime, secret_key: str, unsubscribe_template: str, stored: _Stored
+    campaign_id: int, begins_at: datetime, secret_key: str, unsubscribe_template: str, stored: _Stored
 ) -> CampaignMessage:
     launched = LaunchedContent.from_json(stored)
     before, after = unsubscribe_template.split(TOKEN_PLACE)
-    return CampaignMessage(campaign_id, launched, secret_key=secret_key, unsubscribe_link=(before, after))
+    language, zone = launched.content.language, launched.zone
+    run_on = run_date(begins_at, zone_name=zone, language=language) if zone else ""
+    return CampaignMessage(
+        campaign_id, launched, secret_key=secret_key, unsubscribe_link=(before, after), run_on=run_on
+    )
 
 
 def _fixed_headers(campaign_id: int, launched: LaunchedContent) -> bytes:

@@ -51,6 +51,46 @@ class Delivery(db.Model):  # type: ignore[name-defined,misc]
     reply: Mapped[str | None] = mapped_column(String(300))  # the mail server's own words
 
 
+class AttemptOutcome(StrEnum):
+    """What came of one attempt, or what a person decided about it afterwards."""
+
+    DEFERRED = "deferred"  # refused for now
+    FAILED = "failed"  # refused for good, or for now when the time for trying again was up
+    UNCERTAIN = "uncertain"
+    RETURNED = "returned"  # nothing was handed over; it waits again as if it had not been tried
+    LEFT = "left"  # a person leaves an uncertain mail as it is
+    SENT_AGAIN = "sent_again"  # a person has an uncertain mail sent once more
+    RETRIED = "retried"  # a person has a mail tried again that had failed for a time
+
+
+class DeliveryAttempt(db.Model):  # type: ignore[name-defined,misc]
+    """What the ledger's row forgets: every attempt but the accepted one, and every decision. Rows are only added.
+
+    An accepted mail is told by its ledger row, so that a campaign that is taken at the first try adds nothing here.
+    Written in the transaction that changes the row, by whoever wins it (attempts.py); forgotten with the person
+    (erasing.py), and when it is old (the nightly clean-up).
+    """
+
+    __tablename__ = "delivery_attempt"
+    __table_args__ = (Index("ix_delivery_attempt_person", "campaign_id", "position"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(BigId)
+    position: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime]
+    try_number: Mapped[int] = mapped_column(SmallInteger)
+    outcome: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(String(30))
+    worker: Mapped[str] = mapped_column(String(120), default="")  # host and process
+    server: Mapped[str] = mapped_column(String(260), default="")  # the mail server that was asked
+    phase: Mapped[str] = mapped_column(String(10), default="")  # the step of the dialogue it came to
+    code: Mapped[int] = mapped_column(SmallInteger, default=0)  # 0: the server did not answer
+    enhanced: Mapped[str] = mapped_column(String(11), default="")
+    reply: Mapped[str | None] = mapped_column(String(300))  # as the ledger's row has it
+    next_attempt_at: Mapped[datetime | None]
+    actor: Mapped[str] = mapped_column(String(254), default="")  # who decided
+
+
 class Batch(db.Model):  # type: ignore[name-defined,misc]
     """A range of positions that one task sends under one lease.
 

@@ -13,7 +13,7 @@ from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery.ledger import count_ledger
 from campaigns.delivery.ledger_rows import COUNTED, RATE_WINDOW_SECONDS
-from campaigns.delivery.models import Batch, DeliveryState, FrozenAudience, Occurrence, RateSample
+from campaigns.delivery.models import Batch, DeliveryAttempt, DeliveryState, FrozenAudience, Occurrence, RateSample
 from campaigns.errors import NotFound
 from campaigns.extensions import db
 
@@ -125,3 +125,9 @@ def _totals(campaign_id: int, state: str, audience: FrozenAudience | None, terms
         recipients=audience.recipients,
         **{term.value: int(getattr(terms, term.value)) if terms else 0 for term in COUNTED},
     )  # fmt: skip
+
+
+def attempts_of(campaign_id: int, position: int) -> Sequence[DeliveryAttempt]:
+    """Return what is kept of one person's attempts and of decisions about them, the oldest first."""
+    ours = DeliveryAttempt.campaign_id == campaign_id, DeliveryAttempt.position == position
+    return db.session.scalars(select(DeliveryAttempt).where(*ours).order_by(DeliveryAttempt.id)).all()

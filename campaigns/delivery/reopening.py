@@ -16,13 +16,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
-from campaigns.audit.services import mask
+from campaigns.audit.queries import entries_about
+from campaigns.audit.services import mask, this_actor
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.delivery import states
+from campaigns.delivery.attempts import LEFT, tell
 from campaigns.delivery.brake import resume_past_brake
 from campaigns.delivery.ledger import lock_batch
-from campaigns.delivery.ledger_rows import LEFT, recount
-from campaigns.delivery.models import Batch, Delivery, DeliveryState
+from campaigns.delivery.ledger_rows import recount
+from campaigns.delivery.models import AttemptOutcome, Batch, Delivery, DeliveryState
 from campaigns.extensions import db
 from campaigns.mail.replies import Reason
 
@@ -50,6 +52,8 @@ DEEDS = {
     Rest.FAILED: "campaign.retried",
     Rest.CANCELLED: "campaign.sent_to_rest",
 }
+# A cancel and going on after it concern everybody who waited alike: the activity log has them once for all.
+TOLD_AS = {Rest.UNCERTAIN: AttemptOutcome.SENT_AGAIN, Rest.FAILED: AttemptOutcome.RETRIED}
 PAUSE_REASONS = {rest.pause_reason: rest for rest in Rest}
 
 
@@ -100,8 +104,9 @@ def return_rows(campaign_id: int, rest: Rest) -> bool:
     """
     if not reopen_is_underway(campaign_id, rest):
         return False
+    by = _who_asked(campaign_id, rest)
     for number in list(_batches(campaign_id, rest)):
-        if not _return_batch(campaign_id, number, rest):
+        if not _return_batch(campaign_id, number, rest, by=by):
             return False
     return resume_past_brake(campaign_id, if_paused_for=rest.pause_reason)
 
@@ -118,7 +123,8 @@ def send_again(campaign_id: int, position: int) -> bool:
     """
     batch = _lock_batch_of(campaign_id, position)
     is_open = batch and (states.stay_open(campaign_id) or states.reopen_at_once(campaign_id))
-    if not is_open or not _let_wait(batch, Delivery.position == position, Delivery.state == D.UNCERTAIN):
+    this_row = Delivery.position == position, Delivery.state == D.UNCERTAIN
+    if not is_open or not _let_wait(batch, *this_row, told_as=AttemptOutcome.SENT_AGAIN, by=this_actor().name):
         db.session.rollback()
         return False
     recount(batch)
@@ -137,6 +143,7 @@ def leave(campaign_id: int, position: int | None = None) -> int:
     decided, people = 0, 1 if position is not None else count_people(campaign_id, Rest.UNCERTAIN)
     for number in list(_batches(campaign_id, Rest.UNCERTAIN)):
         batch = lock_batch(campaign_id, number)
+        tell(AttemptOutcome.LEFT, *_within(batch), _are(Rest.UNCERTAIN), *chosen, actor=this_actor().name)
         changed = _change(batch, _are(Rest.UNCERTAIN), *chosen, reason=LEFT)
         if changed and not decided:
             about = {"people": people} if position is None else _person(campaign_id, position)
@@ -152,19 +159,27 @@ def _person(campaign_id: int, position: int) -> dict[str, Any]:
     return {"position": position, "person": mask(db.session.scalar(select(Delivery.address).where(*here)) or "")}
 
 
-def _return_batch(campaign_id: int, number: int, rest: Rest) -> bool:
+def _who_asked(campaign_id: int, rest: Rest) -> str:
+    """Return who reopened the campaign, as the activity log has it; the rows come back in a task, or after a crash."""
+    asked = entries_about("campaign", campaign_id, [DEEDS[rest]])
+    return asked[-1].actor if asked else ""
+
+
+def _return_batch(campaign_id: int, number: int, rest: Rest, *, by: str = "") -> bool:
     """Let these people of one batch wait again; tells whether the campaign was still open."""
     batch = lock_batch(campaign_id, number)
     if not states.stay_open(campaign_id):
         db.session.rollback()
         return False
-    _let_wait(batch, _are(rest))
+    _let_wait(batch, _are(rest), told_as=TOLD_AS.get(rest), by=by)
     recount(batch)
     db.session.commit()
     return True
 
 
-def _let_wait(batch: Any, *conditions: ColumnElement[bool]) -> int:
+def _let_wait(batch: Any, *conditions: ColumnElement[bool], told_as: AttemptOutcome | None, by: str) -> int:
+    if told_as:
+        tell(told_as, *_within(batch), *conditions, actor=by)
     # Without its token the row is nobody's: an outcome that its last owner still tells is not about the next attempt.
     return _change(batch, *conditions, state=D.WAITING, reason=None, token=None, next_attempt_at=None, settled_at=None)
 
@@ -172,12 +187,16 @@ def _let_wait(batch: Any, *conditions: ColumnElement[bool]) -> int:
 def _change(batch: Any, *conditions: ColumnElement[bool], **values: Any) -> int:
     result = db.session.execute(
         update(Delivery)
-        .where(Delivery.campaign_id == batch.campaign_id)
-        .where(Delivery.position.between(batch.first_position, batch.last_position), *conditions)
+        .where(*_within(batch), *conditions)
         .values(**values)
         .execution_options(synchronize_session=False)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _within(batch: Any) -> tuple[ColumnElement[bool], ...]:
+    in_range = Delivery.position.between(batch.first_position, batch.last_position)
+    return Delivery.campaign_id == batch.campaign_id, in_range
 
 
 def _lock_batch_of(campaign_id: int, position: int) -> Any:

@@ -35,6 +35,7 @@ from campaigns.delivery.watched import Watched
 from campaigns.extensions import db
 from campaigns.mail.addresses import AddressError
 from campaigns.mail.headers import HeaderError
+from campaigns.mail.mime import date_header
 from campaigns.mail.smtp import Connection, ConnectionNotOpened, Envelope, Outcome, OutcomeKind, Reason
 from campaigns.patience import while_database_returns
 from campaigns.stored_settings import refresh_settings
@@ -196,13 +197,13 @@ class _Run:
         return window if claimed else None
 
     def _window_envelopes(self, window: list[Recipient]) -> Iterator[Envelope]:
-        now = utcnow()
+        date_line = date_header(utcnow())
         for recipient in window:
             if put_off := self.turns.put_off_if_slowed(recipient):
                 self._settle_here(put_off)
                 continue
             try:
-                content = self.message.build_wire(recipient, date=now)
+                content = self.message.build_wire(recipient, date_line=date_line)
             except (AddressError, HeaderError) as error:
                 self._settle_unbuildable(recipient, error)
                 continue
@@ -225,8 +226,8 @@ class _Run:
     def _note_outcome(self, envelope: Envelope, outcome: Outcome) -> None:
         recipient = self.claimed.pop(envelope.ref)
         settlement = settlement_of(
-            outcome, position=recipient.position, attempts=recipient.attempts, now=utcnow(), give_up_at=self.give_up_at,
-            server=self.tried.label,
+            outcome, position=recipient.position, attempts=recipient.attempts, give_up_at=self.give_up_at,
+            server=self.tried.current, label=self.tried.label,
         )  # fmt: skip
         self.journal.answer(settlement)
         self.settlements.append(settlement)

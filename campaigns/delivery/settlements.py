@@ -1,10 +1,11 @@
-"""From the mail server's answer to what the ledger says; pure."""
+"""From the mail server's answer to what the ledger says."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from campaigns.delivery.claims import Settlement
+from campaigns.clock import utcnow
+from campaigns.delivery.claims import Answer, Settlement
 from campaigns.delivery.models import DeliveryState as D
 from campaigns.mail.smtp import Meaning, Outcome, OutcomeKind
 
@@ -16,30 +17,36 @@ _ABOUT_THE_CONNECTION = frozenset({Meaning.CONNECTION_TEMPORARY, Meaning.CONNECT
 
 
 def settlement_of(
-    outcome: Outcome, *, position: int, attempts: int, now: datetime, give_up_at: datetime, server: str = ""
+    outcome: Outcome,
+    *,
+    position: int,
+    attempts: int,
+    give_up_at: datetime,
+    server: str = "",
+    label: str = "",
 ) -> Settlement:
-    """Return what to write down for one answer; `server` names whose words these are, where there are several.
+    """Return what to write down for one answer of `server`; `label` is added to its words where there are several.
 
     A refusal for now is tried again with growing pauses until `give_up_at` and has failed then. A refusal that concerns
     the sender or the connection is not the recipient's: the row waits as if it had not been tried.
     """
-    reply = f"{reply_text(outcome)} [{server}]" if server else reply_text(outcome)
+    reply = f"{reply_text(outcome)} [{label}]" if label else reply_text(outcome)
     if outcome.kind is OutcomeKind.SENT:
         return Settlement(position, D.SENT, None, reply)
+    answer = Answer(server, outcome.phase.value, outcome.code, outcome.enhanced)
+    refused = Settlement(position, D.FAILED, outcome.reason, reply, answer=answer)
     if concerns_sender(outcome):
-        return Settlement(position, D.WAITING, outcome.reason, reply, counts_as_attempt=False)
+        return refused._replace(state=D.WAITING, counts_as_attempt=False)
     match outcome.kind:
         case OutcomeKind.PERMANENT:
-            return Settlement(position, D.FAILED, outcome.reason, reply, suppresses=outcome.suppresses)
+            return refused._replace(suppresses=outcome.suppresses)
         case OutcomeKind.UNCERTAIN:
-            return Settlement(position, D.UNCERTAIN, outcome.reason, reply)
+            return refused._replace(state=D.UNCERTAIN)
         case OutcomeKind.TEMPORARY:
-            again_at = now + timedelta(minutes=RETRY_MINUTES[min(attempts, len(RETRY_MINUTES) - 1)])
-            if again_at > give_up_at:
-                return Settlement(position, D.FAILED, outcome.reason, reply)
-            return Settlement(position, D.DEFERRED, outcome.reason, reply, next_attempt_at=again_at)
+            again_at = utcnow() + timedelta(minutes=RETRY_MINUTES[min(attempts, len(RETRY_MINUTES) - 1)])
+            return refused if again_at > give_up_at else refused._replace(state=D.DEFERRED, next_attempt_at=again_at)
         case _:
-            return Settlement(position, D.WAITING, outcome.reason, reply, counts_as_attempt=False)
+            return refused._replace(state=D.WAITING, counts_as_attempt=False)
 
 
 def concerns_sender(outcome: Outcome) -> bool:

@@ -14,7 +14,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import or_, select, update
 
@@ -28,6 +28,7 @@ S = CampaignState
 RUNNING = (S.SENDING, S.PAUSED)
 STOPPABLE = (S.PREPARING, S.SENDING, S.PAUSED)
 ENDED = (S.SENT, S.CANCELLED)
+NO_REQUEST: Final = {"reopening_asked": "", "reopening_people": None, "reopening_asked_by_id": None}
 # A cancelled campaign may still be marking the rows of those who waited; it has ended when its totals are recorded.
 HAS_TOTALS = Campaign.finished_at.is_not(None)
 
@@ -181,7 +182,7 @@ def clear_trouble(campaign_id: int) -> bool:
 
 
 def _reopened() -> dict[str, Any]:
-    return {"finished_at": None, "totals": None, "reopened_at": utcnow(), "next_round_at": None}
+    return {"finished_at": None, "totals": None, "reopened_at": utcnow(), "next_round_at": None, **NO_REQUEST}
 
 
 def record_deed(campaign_id: int, deed: Deed) -> None:

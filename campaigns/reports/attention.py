@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from campaigns.extensions import db
@@ -22,6 +24,7 @@ class Attention:
     kind: Literal["bad", "warn"] = "warn"
     right: Right = Right.VIEW
     detail: str = ""
+    key: str = ""  # the same for the same thing on another day; a source whose words count gives one, for plurals
 
 
 Source = Callable[[], Iterable[Attention]]
@@ -46,9 +49,15 @@ def things_to_attend(*, may: Callable[[Right], bool] = can) -> list[Attention]:
     return sorted(found, key=lambda thing: thing.kind != "bad")
 
 
+def _key_of(source: Source, thing: Attention) -> str:
+    """Return what a thing is known by: who says it, where it leads, and its own key or its words without numbers."""
+    words = thing.key or re.sub(r"\d[\d,.\s]*", "#", thing.text)
+    return hashlib.sha256(f"{source.__module__}.{source.__name__}|{thing.url}|{words}".encode()).hexdigest()[:16]
+
+
 def _ask(source: Source) -> list[Attention]:
     try:
-        return list(source())
+        return [replace(thing, key=_key_of(source, thing)) for thing in source()]
     except Exception:
         logger.exception("a source of the dashboard's attention list failed")
         db.session.rollback()

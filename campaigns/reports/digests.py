@@ -7,7 +7,7 @@ are one transaction. A person who was not told at eight, because the machine was
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -50,10 +50,15 @@ class Ended:
 
 @dataclass(frozen=True)
 class DigestContent:
-    """What one digest tells; `joined` and `left` are people in its time, `receiving` is how many there are now."""
+    """What one digest tells; `joined` and `left` are people in its time, `receiving` is how many there are now.
+
+    What needs attention is `new` since the digest before, or `still_open`; `settled` counts what needs none any more.
+    """
 
     ended: Sequence[Ended]
-    attention: Sequence[Attention]
+    new: Sequence[Attention]
+    still_open: Sequence[Attention]
+    settled: int
     joined: int
     left: int
     receiving: int
@@ -61,7 +66,12 @@ class DigestContent:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to tell."""
-        return not (self.ended or self.attention or self.joined or self.left)
+        return not (self.ended or self.new or self.still_open or self.settled or self.joined or self.left)
+
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """Return what the next digest has to know of this one."""
+        return {"open": [thing.key for thing in (*self.new, *self.still_open)]}
 
 
 def queue_digests() -> list[int]:
@@ -80,13 +90,24 @@ def digest_content(user: User, digest: Digest) -> DigestContent:
     ended = select(Campaign).where(Campaign.finished_at >= digest.tells_from, Campaign.finished_at < digest.tells_until)
     campaigns = db.session.scalars(ended.order_by(Campaign.finished_at)).all()
     standings, totals = standings_of(campaigns), totals_of([campaign.id for campaign in campaigns])
+    attention, before = _attention_of(user), _told_before(digest)
+    open_now = {thing.key for thing in attention}
     return DigestContent(
         ended=[Ended(each, standings[each.id].badge, totals[each.id]) for each in campaigns],
-        attention=_attention_of(user),
+        new=[thing for thing in attention if thing.key not in before],
+        still_open=[thing for thing in attention if thing.key in before],
+        settled=len(before - open_now),
         joined=_count(User.created_at, digest),
         left=_count(User.unsubscribed_at, digest),
         receiving=count_receivers(),
     )
+
+
+def _told_before(digest: Digest) -> set[str]:
+    """Return the keys of what was open in this person's digest before."""
+    earlier = Digest.user_id == digest.user_id, Digest.local_date < digest.local_date
+    told = db.session.scalar(select(Digest.told).where(*earlier).order_by(Digest.local_date.desc()).limit(1))
+    return set((told or {}).get("open", []))
 
 
 def _morning_of(user: User) -> datetime | None:
@@ -107,11 +128,12 @@ def _queue(user_id: int, morning: datetime) -> int | None:
     )  # fmt: skip
     language = user.language or current_site().language
     with force_locale(language):
-        is_empty = digest_content(user, digest).is_empty
+        content = digest_content(user, digest)
+    digest.told = content.told
     db.session.add(digest)
     try:
         db.session.flush()
-        if not is_empty:
+        if not content.is_empty:
             digest.mail_id = queue_mail(
                 kind="digest",
                 to_address=user.email,
@@ -142,7 +164,4 @@ def _attention_of(user: User) -> list[Attention]:
 
 
 def _with_address(thing: Attention, origin: str) -> Attention:
-    return Attention(
-        text=thing.text, url=f"{origin}{thing.url}" if thing.url else "", kind=thing.kind, right=thing.right,
-        detail=thing.detail,
-    )  # fmt: skip
+    return replace(thing, url=f"{origin}{thing.url}" if thing.url else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from campaigns.clock import utcnow
@@ -34,4 +34,5 @@ class Digest(db.Model):  # type: ignore[name-defined,misc]
     local_date: Mapped[date]
     tells_from: Mapped[datetime]
     tells_until: Mapped[datetime]
+    told: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))  # keys of what was open
     mail_id: Mapped[int | None] = mapped_column(BigId)

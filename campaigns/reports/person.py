@@ -11,10 +11,14 @@ from sqlalchemy import select
 
 from campaigns.accounts.models import User
 from campaigns.audience.models import Suppression
+from campaigns.audit.models import AuditEntry
+from campaigns.audit.queries import entries_about
 from campaigns.compose.models import Campaign
 from campaigns.delivery.message import message_of
-from campaigns.delivery.models import Batch, Delivery, DeliveryState
+from campaigns.delivery.models import Batch, Delivery, DeliveryAttempt, DeliveryState
+from campaigns.delivery.queries import attempts_of
 from campaigns.extensions import db
+from campaigns.reports.timeline import CAMPAIGN_DEEDS
 
 # In the order in which they are asked; the first that holds decides.
 ASKED_AT_FREEZE: Final = ("suppressed", "unsubscribed", "unverified")
@@ -51,6 +55,8 @@ class PersonReport:
     suppression: Suppression | None
     batch: Batch | None
     message_id: str
+    attempts: Sequence[DeliveryAttempt]
+    deeds: Sequence[AuditEntry]  # what people did to the whole campaign
 
 
 def read_person(campaign: Campaign, position: int) -> PersonReport | None:
@@ -69,6 +75,8 @@ def read_person(campaign: Campaign, position: int) -> PersonReport | None:
         suppression=db.session.get(Suppression, key),
         batch=batch,
         message_id=message_of(campaign.id).message_id(position) if is_sent_by_us else "",
+        attempts=attempts_of(campaign.id, position),
+        deeds=entries_about("campaign", campaign.id, CAMPAIGN_DEEDS),
     )
 
 

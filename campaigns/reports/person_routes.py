@@ -16,7 +16,9 @@ from campaigns.presentation import NOTHING, format_time
 from campaigns.reports.blueprint import bp, shown_reply
 from campaigns.reports.person import Answer, PersonReport, read_person
 from campaigns.reports.reasons import describe_reason, describe_state
+from campaigns.reports.timeline import timeline, tries_forgotten
 from campaigns.security import Right, requires
+from campaigns.tracking.queries import visits_of
 
 ANSWER_WORDS: Final[dict[Answer, Any]] = {
     Answer.NO: _l("No"),
@@ -47,12 +49,15 @@ def report_person(campaign_id: int, position: int) -> str:
         "reports/report_person.html",
         campaign=campaign,
         report=report,
+        visits=visits_of(campaign_id, position),
         row=report.row,
         rules=[
             (describe_exclusion(each.rule), ANSWER_WORDS[each.at_freeze], ANSWER_WORDS[each.at_turn],
              _now(each.rule, report), Answer.YES in {each.at_freeze, each.at_turn})
             for each in report.rules
         ],
+        steps=timeline(campaign, report.row, report.attempts, report.deeds),
+        forgotten=tries_forgotten(report.row, report.attempts),
         describe_reason=describe_reason,
         describe_state=describe_state,
         shown_reply=shown_reply,

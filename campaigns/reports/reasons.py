@@ -8,10 +8,10 @@ from typing import Any, Final
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
+from campaigns.delivery.attempts import LEFT
 from campaigns.delivery.brake import TOO_MANY_FAILURES
 from campaigns.delivery.copy_guard import COPIED
 from campaigns.delivery.exclusion_words import EXCLUSION_WORDS
-from campaigns.delivery.ledger_rows import LEFT
 from campaigns.delivery.models import DeliveryState
 from campaigns.delivery.rate_limit import DAY_LIMIT, RATE_LIMIT
 from campaigns.delivery.reopening import Rest

@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, case, func, select
 
 from campaigns.accounts.models import User
 from campaigns.audience.models import Suppression
 from campaigns.compose.models import Campaign
-from campaigns.delivery.models import Delivery, DeliveryState, FrozenAudience, RateSample
+from campaigns.delivery.models import Delivery, DeliveryAttempt, DeliveryState, FrozenAudience, RateSample
 from campaigns.extensions import db
 from campaigns.reports.queries import RATE_WINDOW_SECONDS, ReasonCount, count_reasons
+from campaigns.tracking.models import ANY_LINK, OPENING, TrackedVisit
 
 PAGE_SIZE: Final = 50
 DOMAINS_SHOWN: Final = 50
@@ -41,6 +42,17 @@ class DomainCount:
         """The part that was taken, of those that have been tried; None when none has."""
         tried = self.sent + self.failed
         return self.sent / tried if tried else None
+
+
+@dataclass(frozen=True)
+class TryCount:
+    """How many tries had the same outcome for the same reason, of how many people, with one server's words for it."""
+
+    outcome: str
+    reason: str | None
+    tries: int
+    people: int
+    reply: str | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,17 @@ class PeoplePage:
 def refusals(campaign_id: int) -> Sequence[ReasonCount]:
     """Return refused recipients by reason."""
     return _reasons(campaign_id, DeliveryState.FAILED, DeliveryState.DEFERRED)
+
+
+def refused_tries(campaign_id: int) -> Sequence[TryCount]:
+    """Return every try that was not accepted by what came of it and why, those of people who got the mail later too."""
+    tries = func.count().label("tries")
+    people = func.count(DeliveryAttempt.position.distinct())
+    kind = DeliveryAttempt.outcome, DeliveryAttempt.reason
+    query = select(*kind, tries, people, func.min(DeliveryAttempt.reply)).group_by(*kind)
+    ours = DeliveryAttempt.campaign_id == campaign_id, DeliveryAttempt.actor == ""
+    rows = db.session.execute(query.where(*ours).order_by(tries.desc(), DeliveryAttempt.reason))
+    return [TryCount(*row) for row in rows]
 
 
 def not_sent(campaign_id: int) -> Sequence[ReasonCount]:
@@ -183,13 +206,17 @@ def count_people(campaign_id: int, *, states: Sequence[str] = ()) -> int:
 
 
 def read_people(campaign_id: int, *, states: Sequence[str] = ()) -> Iterator[Any]:
-    """Yield every row of a campaign in these states, a few thousand at a time, for a file."""
+    """Yield every row of a campaign in these states, a few thousand at a time, for a file.
+
+    `opened_at` and `clicked_at` are the person's first times; None where nothing is known.
+    """
+    opened, clicked = _first_time(OPENING), _first_time(ANY_LINK)
     after = 0
     while True:
         query = (
             select(
                 Delivery.position, Delivery.address, Delivery.state, Delivery.reason, Delivery.attempts,
-                Delivery.settled_at, Delivery.reply,
+                Delivery.settled_at, Delivery.reply, opened.label("opened_at"), clicked.label("clicked_at"),
             )
             .where(Delivery.campaign_id == campaign_id, Delivery.position > after)
             .order_by(Delivery.position)
@@ -213,6 +240,13 @@ def mails_of_user(user_id: int, *, before: int | None = None) -> Sequence[Any]:
     if before is not None:
         query = query.where(Delivery.campaign_id < before)
     return db.session.execute(query.order_by(Delivery.campaign_id.desc()).limit(PAGE_SIZE + 1)).all()
+
+
+def _first_time(link: int) -> ScalarSelect[datetime]:
+    """Return when a row's person first opened the mail or followed any link; machines' visits say nothing."""
+    same_mail = TrackedVisit.campaign_id == Delivery.campaign_id, TrackedVisit.position == Delivery.position
+    first_at = select(TrackedVisit.first_at).where(*same_mail, TrackedVisit.link == link, TrackedVisit.times > 0)
+    return first_at.correlate(Delivery).scalar_subquery()
 
 
 def _reasons(campaign_id: int, *states: DeliveryState) -> Sequence[ReasonCount]:

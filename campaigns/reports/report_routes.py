@@ -14,6 +14,7 @@ from campaigns.audit.services import record_export, record_view
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.compose.queries import get_campaign, target_of
+from campaigns.config import current_settings
 from campaigns.csv_downloads import csv_response
 from campaigns.delivery.actions import describe_counts
 from campaigns.delivery.models import DeliveryState
@@ -26,8 +27,9 @@ from campaigns.reports.dashboard_queries import count_undecided
 from campaigns.reports.progress import FINAL_PHASES, look
 from campaigns.reports.reasons import code_of, describe_reason, describe_state
 from campaigns.security import Right, can, requires
+from campaigns.tracking.queries import link_counts, openings_and_clicks
 
-TABS: Final = ("summary", "failures", "domains", "people", "content")
+TABS: Final = ("summary", "links", "failures", "domains", "people", "content")
 PEOPLE_FILTERS: Final[dict[str, tuple[str, ...]]] = {
     "all": (),
     "sent": (DeliveryState.SENT,),
@@ -46,9 +48,12 @@ def report(campaign_id: int) -> str:
     if can(Right.SEE_USERS) and report_queries.uncertain_people(campaign_id):
         record_view("report.uncertain_seen", target_of(get_campaign(campaign_id)))
     line = report_queries.rate_line(campaign_id)
+    opened, clicked = openings_and_clicks(campaign_id)
     return _page(
         campaign_id,
         "summary",
+        opened=opened,
+        clicked=clicked,
         line=line,
         line_labels=_time_labels(line.times) if line else [],
         refusals=report_queries.refusals(campaign_id),
@@ -59,12 +64,27 @@ def report(campaign_id: int) -> str:
     )
 
 
+@bp.get("/campaigns/<int:campaign_id>/report/links")
+@requires(Right.VIEW)
+def report_links(campaign_id: int) -> str:
+    """Show which links people followed."""
+    return _page(campaign_id, "links", rows=link_counts(campaign_id))
+
+
 @bp.get("/campaigns/<int:campaign_id>/report/failures")
 @requires(Right.VIEW)
 def report_failures(campaign_id: int) -> str:
     """Show why mails were refused, and what the servers said."""
     refusals = report_queries.refusals(campaign_id)
-    return _page(campaign_id, "failures", refusals=refusals, **_possible_actions(campaign_id, Rest.FAILED))
+    tries = report_queries.refused_tries(campaign_id)
+    return _page(
+        campaign_id,
+        "failures",
+        refusals=refusals,
+        tries=tries,
+        keep_days=current_settings().keep_attempts_days,
+        **_possible_actions(campaign_id, Rest.FAILED),
+    )
 
 
 @bp.get("/campaigns/<int:campaign_id>/report/domains")
@@ -99,6 +119,7 @@ def report_people(campaign_id: int) -> str:
         found=found,
         page=page,
         absence=_absence(get_campaign(campaign_id), search) if search and not found else "",
+        absent_user=report_queries.why_not_there(search)[0] if search and not found and can(Right.SEE_USERS) else None,
         describe_state=describe_state,
     )
 
@@ -118,7 +139,10 @@ def people_file(campaign_id: int) -> Response:
     states = PEOPLE_FILTERS.get(state, ())
     rows = report_queries.count_people(campaign_id, states=states)
     _record_file("report.people_exported", campaign, rows=rows, state=state)
-    header = [_("Address"), _("State"), _("Reason"), _("Attempts"), _("Settled at (UTC)"), _("The server's words")]
+    header = [
+        _("Address"), _("State"), _("Reason"), _("Attempts"), _("Settled at (UTC)"), _("The server's words"),
+        _("First opened (UTC)"), _("First clicked (UTC)"),
+    ]  # fmt: skip
     people = report_queries.read_people(campaign_id, states=states)
     return csv_response(f"campaign-{campaign_id}-people", header, _person_rows(people))
 
@@ -149,6 +173,17 @@ def domains_file(campaign_id: int) -> Response:
     ]
     _record_file("report.domains_exported", campaign, rows=len(rows))
     return csv_response(f"campaign-{campaign_id}-domains", header, rows)
+
+
+@bp.get("/campaigns/<int:campaign_id>/report/links.csv")
+@requires(Right.VIEW)
+def links_file(campaign_id: int) -> Response:
+    """Answer with every tracked link and how many followed it."""
+    campaign = get_campaign(campaign_id)
+    header = [_("Link"), _("People"), _("Clicks"), _("By machines")]
+    rows = [(row.url, row.count.people, row.count.times, row.count.machine_times) for row in link_counts(campaign_id)]
+    _record_file("report.links_exported", campaign, rows=len(rows))
+    return csv_response(f"campaign-{campaign_id}-links", header, rows)
 
 
 def _record_file(action: str, campaign: Campaign, *, rows: int, **what: Any) -> None:
@@ -224,6 +259,10 @@ def _absence(campaign: Campaign, address: str) -> str:
 
 def _person_rows(rows: Iterator[Any]) -> Iterator[Sequence[Any]]:
     for row in rows:
-        settled_at = row.settled_at.strftime("%Y-%m-%d %H:%M:%S") if row.settled_at else ""
+        settled_at, opened_at, clicked_at = (_cell(at) for at in (row.settled_at, row.opened_at, row.clicked_at))
         reason = describe_reason(row.reason, row.state)
-        yield row.address, row.state, reason, row.attempts, settled_at, row.reply
+        yield row.address, row.state, reason, row.attempts, settled_at, row.reply, opened_at, clicked_at
+
+
+def _cell(at: datetime | None) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S") if at else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 
@@ -13,11 +14,12 @@ from campaigns.delivery.queries import Totals, totals_of
 from campaigns.delivery.reopening import count_undecided_of
 from campaigns.extensions import db
 from campaigns.reports.progress import RUNNING_PHASES, phase_of
+from campaigns.tracking.queries import clicked_people
 
 
 @standing_source
 def campaign_standings(campaigns: Sequence[Campaign]) -> Mapping[int, Standing]:
-    """Return how each campaign stands, with four queries for all of them."""
+    """Return how each campaign stands, with five queries for all of them."""
     totals = totals_of([campaign.id for campaign in campaigns])
     undecided = count_undecided_of([each.id for each in totals.values() if each.uncertain])
     days = dict(
@@ -25,11 +27,19 @@ def campaign_standings(campaigns: Sequence[Campaign]) -> Mapping[int, Standing]:
             select(Occurrence.campaign_id, Occurrence.local_date).where(Occurrence.campaign_id.in_(list(totals)))
         ).all()
     )
+    clicked = clicked_people([campaign.id for campaign in campaigns if campaign.tracks_clicks])
     return {
-        campaign.id: _standing(campaign, totals[campaign.id], undecided.get(campaign.id, 0), days.get(campaign.id))
+        campaign.id: replace(
+            _standing(campaign, totals[campaign.id], undecided.get(campaign.id, 0), days.get(campaign.id)),
+            share_clicked=_share_clicked(campaign, totals[campaign.id], clicked.get(campaign.id, 0)),
+        )
         for campaign in campaigns
         if campaign.id in totals
     }
+
+
+def _share_clicked(campaign: Campaign, totals: Totals, people: int) -> float | None:
+    return people / totals.sent if campaign.tracks_clicks and totals.sent else None
 
 
 def _standing(campaign: Campaign, totals: Totals, undecided: int, day: object) -> Standing:

@@ -171,7 +171,7 @@ def test_a_killed_worker_costs_no_row(
 ):
     text = "email,name\n" + "".join(f"p{n}@example.com,회원 {n}\n" for n in range(60_000))
     import_id = imports.take_upload(io.BytesIO(text.encode()), "many.csv", by=None)
-    arguments = ("celery", "-A", "celery_worker", "worker", "-Q", "work", "--pool", "solo", "--loglevel", "error")
+    arguments = ("celery_worker", "worker", "-Q", "work", "--pool", "solo", "--loglevel", "error")
     worker = start_process(*arguments)
     tasks.start_import(import_id)
     parts.wait_until(lambda: imports.get_import(import_id).rows_done, seconds=60, what="the first rows")

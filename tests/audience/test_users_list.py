@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from campaigns.accounts.models import User
 from campaigns.audience import people_list
 from campaigns.audience.models import Suppression
-from campaigns.audience.people_list import PAGE_SIZE, Search, find_users, list_users
+from campaigns.audience.people_list import PAGE_SIZE, Search, list_users
 from campaigns.audience.queries import UserState, count_receivers, count_users, sample_users
 from campaigns.clock import utcnow
 from campaigns.extensions import db
@@ -166,12 +166,6 @@ def test_odd_addresses_of_the_page_are_answered(people: None, owner_client: Flas
 
 def test_decomposed_hangul_finds_what_was_typed_composed(people: None) -> None:
     assert found("\u1100\u1175\u11b7\u1112\u1161") == ["gets@example.com"]
-
-
-def test_find_users_is_for_choosing_a_person(people: None) -> None:
-    assert [user.email for user in find_users("gets", 5)] == ["gets@example.com"]
-    assert len(find_users("example.com", 2)) == 2
-    assert find_users("  ", 5) == []
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor"])

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from campaigns.accounts.models import LoginSession, User
 from campaigns.audience import services
 from campaigns.audience.models import Suppression, SuppressionReason
-from campaigns.audience.queries import get_user, user_merge_fields
+from campaigns.audience.queries import get_user
 from campaigns.clock import utcnow
 from campaigns.extensions import db
 from tests.pages import submit
@@ -106,9 +106,6 @@ def test_the_page_says_what_is_known(owner_client: FlaskClient, person: User) ->
     for words in ("김하늘", "han@example.com", "city", "서울", "points", "Receiving", "The address was verified on"):
         assert words in page
     assert f'href="/users/{person.id}/mails"' in page
-    assert user_merge_fields(person) == {
-        "name": "김하늘", "email": "han@example.com", "language": "ko", "city": "서울", "points": "3",
-    }  # fmt: skip
 
 
 def test_the_page_says_why_nothing_comes_and_since_when(owner_client: FlaskClient, person: User) -> None:
@@ -207,42 +204,20 @@ def test_a_suppression_needs_a_known_reason_and_a_short_note(
 # Roles
 
 
-def test_an_owner_gives_a_role_and_takes_it_away(
-    owner_client: FlaskClient, person: User, client_of: Callable[[User], FlaskClient]
+def test_roles_are_given_and_changed_in_the_team_and_this_page_leads_there(
+    owner_client: FlaskClient, person: User, client_with_role: Callable[[str], FlaskClient]
 ) -> None:
-    client_of(person)
     path = f"/users/{person.id}"
-    assert submit(owner_client, path, {"role": "sender"}, action=f"{path}/role").status_code == 303
-    assert again(person).role == "sender"
-    assert db.session.query(LoginSession).filter_by(user_id=person.id).count() == 0
-    assert submit(owner_client, path, {"role": ""}, action=f"{path}/role").status_code == 303
-    assert again(person).role is None
-
-
-def test_the_last_owner_cannot_step_down(owner_client: FlaskClient, owner: User) -> None:
-    path = f"/users/{owner.id}"
-    refused = submit(owner_client, path, {"role": "viewer"}, action=f"{path}/role")
-    assert refused.status_code == 422
-    assert "The last owner of this site must stay an owner." in refused.text
-    assert again(owner).role == "owner"
-
-
-def test_a_role_that_does_not_exist_is_refused(owner_client: FlaskClient, person: User) -> None:
-    path = f"/users/{person.id}"
-    assert submit(owner_client, path, {"role": "emperor"}, action=f"{path}/role").status_code == 422
-    assert again(person).role is None
-
-
-def test_an_admin_sees_the_role_and_cannot_change_it(
-    client_with_role: Callable[[str], FlaskClient], person: User
-) -> None:
-    admin = client_with_role("admin")
-    page = admin.get(f"/users/{person.id}").text
-    assert "Only an owner changes roles." in page
+    assert f'href="/team/invite?user={person.id}"' in owner_client.get(path).text
+    form = owner_client.get(f"/team/invite?user={person.id}").text
+    for words in ("han@example.com", "김하늘"):
+        assert f'value="{words}"' in form
+    member = make_user("mia@example.com", role="editor")
+    assert f'href="/team/{member.id}"' in owner_client.get(f"/users/{member.id}").text
+    assert "/team/invite" not in client_with_role("sender").get(path).text
+    page = owner_client.get(path).text
     token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
-    answer = admin.post(f"/users/{person.id}/role", data={"role": "owner", "csrf_token": token})
-    assert answer.status_code == 403
-    assert again(person).role is None
+    assert owner_client.post(f"{path}/role", data={"role": "owner", "csrf_token": token}).status_code == 404
 
 
 # Deleting
@@ -293,7 +268,7 @@ def test_people_with_a_role_are_not_deleted(owner_client: FlaskClient, owner: Us
     assert f"/users/{owner.id}/delete" not in owner_client.get(f"/users/{owner.id}").text
 
 
-@pytest.mark.parametrize("what", ["", "/unsubscribe", "/resume", "/suppress", "/lift", "/role", "/delete"])
+@pytest.mark.parametrize("what", ["", "/unsubscribe", "/resume", "/suppress", "/lift", "/delete"])
 def test_nobody_there_is_a_page_that_does_not_exist(owner_client: FlaskClient, person: User, what: str) -> None:
     page = owner_client.get(f"/users/{person.id}").text
     token = page.partition('name="csrf_token" value="')[2].partition('"')[0]

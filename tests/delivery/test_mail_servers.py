@@ -223,6 +223,14 @@ def test_without_a_list_the_settings_of_flask_mail_name_the_one_server(tmp_path)
     assert catcher.settings.socket_path.endswith("mail.sock")
 
 
+def test_an_impatient_site_still_waits_ten_minutes_for_the_answer_to_a_content(tmp_path):
+    base = {"INSTANCE_DIR": str(tmp_path), "PUBLIC_BASE_URL": "https://news.example.com", "MAIL_TIMEOUT": "20"}
+    (server,) = servers(load_settings({**base, "MAIL_SERVER": "relay.example.com"}))
+    waits = server.settings.timeouts
+    assert (waits.connect, waits.greeting, waits.command, waits.data_start, waits.data_block) == (20,) * 5
+    assert waits.final_dot == 600
+
+
 def test_every_server_of_the_list_is_reached_as_it_says(tmp_path):
     base = {"INSTANCE_DIR": str(tmp_path), "PUBLIC_BASE_URL": "https://news.example.com", "MAIL_TLS_VERIFY": "false"}
     text = "smtp://me:pass@relay1.example.com:587?tls=starttls&weight=3,smtps://relay2.example.com"

@@ -15,9 +15,9 @@ from tests.people import make_users
 
 pytestmark = pytest.mark.both_databases
 
-WORKER = ("celery", "-A", "celery_worker", "worker", "--loglevel=warning", "--without-gossip", "--without-mingle")
+WORKER = ("celery_worker", "worker", "--loglevel=warning")
 CONNECTIONS = 4
-BEAT = ("celery", "-A", "celery_worker", "beat", "--loglevel=warning")
+BEAT = ("celery_worker", "beat", "--loglevel=warning")
 
 
 def launch_campaign() -> int:

@@ -21,7 +21,7 @@ from campaigns.delivery.layouts import LAYOUTS_KEPT
 from campaigns.delivery.message import CampaignMessage, message_of
 from campaigns.mail.addresses import AddressError
 from campaigns.mail.headers import HeaderError, clean_header_text
-from campaigns.mail.mime import message_id
+from campaigns.mail.mime import date_header, message_id
 from campaigns.mail.smtp import Envelope, OutcomeKind, ServerSettings, open_connection
 from campaigns.mail.smtp_envelope import wire_content
 from tests.delivery.campaigns import launch_and_freeze
@@ -88,7 +88,7 @@ contents = st.builds(
 
 def check_wire(message: CampaignMessage, recipient: Recipient) -> None:
     raw = message.build(recipient, date=NOW)
-    assert message.build_wire(recipient, date=NOW) == wire_content(raw) == raw + b".\r\n"
+    assert message.build_wire(recipient, date_line=date_header(NOW)) == wire_content(raw) == raw + b".\r\n"
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)|\0|^\.", raw, re.MULTILINE)
     head, _, body = raw.decode("ascii").partition("\r\n\r\n")
     assert max(map(len, body.split("\r\n"))) <= 76
@@ -230,7 +230,11 @@ def test_a_mail_server_gets_the_ready_form_intact(sink, body: str) -> None:
     people = [make_recipient(number, name=name) for number, name in enumerate(["김하늘", ".", "", "From x", "🎉" * 20])]
     envelopes = [
         Envelope(
-            message.sender, person.address, message.build_wire(person, date=NOW), person.position, is_wire_ready=True
+            message.sender,
+            person.address,
+            message.build_wire(person, date_line=date_header(NOW)),
+            person.position,
+            is_wire_ready=True,
         )
         for person in people
     ]

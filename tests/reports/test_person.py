@@ -50,7 +50,7 @@ def test_a_refused_person_passed_every_rule_and_was_refused_in_the_servers_words
     assert "On the suppression list No No No" in page
     assert "Has not confirmed the address No — No" in page
     assert "Deleted since the launch — No No" in page
-    assert "The server said: 550 5.1.1 <ada@example.com>: user unknown" in page
+    assert "Failed No such address 550 5.1.1 <ada@example.com>: user unknown" in page
 
 
 @pytest.mark.parametrize(

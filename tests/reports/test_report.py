@@ -109,9 +109,10 @@ def test_says_why_one_address_did_or_did_not_get_it(
 
 
 def test_says_when_somebody_came_after_the_recipients_were_counted(owner_client: FlaskClient, ended: int) -> None:
-    make_user("late@example.org", created_at=utcnow() + timedelta(minutes=1))
-    page = words(owner_client, f"/campaigns/{ended}/report/people?q=late@example.org")
-    assert "came after the recipients were counted" in page
+    late = make_user("late@example.org", created_at=utcnow() + timedelta(minutes=1)).id
+    path = f"/campaigns/{ended}/report/people?q=late@example.org"
+    assert "came after the recipients were counted" in words(owner_client, path)
+    assert f'href="/users/{late}"' in owner_client.get(path).text
 
 
 def test_finds_people_by_the_beginning_of_an_address_and_after_they_are_deleted(

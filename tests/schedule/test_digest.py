@@ -16,12 +16,13 @@ from campaigns.clock import freeze
 from campaigns.delivery import rounds
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
+from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.heartbeats import Kind, record_heartbeat
 from campaigns.reports.digests import queue_digests
-from campaigns.reports.models import Digest
+from campaigns.reports.models import Digest, LedgerDifference
 from campaigns.reports.tasks import send_digests
 from campaigns.site import Site
-from tests.delivery.campaigns import launch_and_freeze
+from tests.delivery.campaigns import launch_and_freeze, make_campaign
 from tests.pages import forms_of
 from tests.people import log_in, make_user, make_users
 from tests.reports.ledgers import NO_USER, settle_batch
@@ -174,6 +175,52 @@ def test_it_tells_what_ended_with_its_equation_and_what_needs_attention(app: Fla
     assert "대상 5명 = 제외 0명 + 받는 사람 5명" in korean
     assert "작업자" in korean
     assert "http://carillon.example.test/account" in korean
+
+
+def test_what_is_new_since_the_last_one_is_told_apart_from_what_is_still_open(app: Flask, sink, run_queued) -> None:
+    admin("a@example.com", None, language="en")
+    with freeze(SEOUL):
+        fail("first")
+        first = text_of_next_digest(sink, run_queued)
+    assert parts_of(first) == (["No worker", "The timer", "1 task"], [])
+    assert "of the last digest" not in first
+    with freeze(SEOUL + DAY):
+        record_heartbeat("beat", kind=Kind.BEAT)
+        fail("second")
+        fail("third")
+        make_repeated_trouble()
+        second = text_of_next_digest(sink, run_queued)
+    assert parts_of(second) == (["“Old news”:"], ["No worker", "3 tasks"]), "another number is no other thing"
+    assert "1 thing of the last digest needs no attention any more." in second
+
+
+def fail(task_id: str) -> None:
+    record_failure(Failure(task_id, "ops.clean_up", reason="OSError: no room"))
+
+
+def make_repeated_trouble() -> None:
+    """Let the ledger of a campaign not add up, which the dashboard says."""
+    with freeze(LONG_AGO):
+        campaign_id = make_campaign(subject="Old news")
+    db.session.add(LedgerDifference(campaign_id=campaign_id, terms={"sent": [1, 2]}))
+    db.session.commit()
+
+
+def text_of_next_digest(sink, run_queued) -> str:
+    sink.mails.clear()
+    send_digests()
+    run_queued()
+    (mail,) = sink.mails
+    return message_from_bytes(mail.content, policy=policy.default).get_body(("plain",)).get_content()
+
+
+def parts_of(text: str) -> tuple[list[str], list[str]]:
+    """Return the first words of each thing that is new, and of each that is still open."""
+    new, _, still_open = text.partition("New since the last digest")[2].partition("Users")[0].partition("Still open")
+    return tuple(
+        [" ".join(line.split()[1:3]) for line in part.splitlines() if line.startswith("- ")]
+        for part in (new, still_open)
+    )
 
 
 def test_the_choice_is_on_the_account_page_of_those_who_run_the_site(app: Flask) -> None:

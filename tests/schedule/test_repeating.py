@@ -31,6 +31,7 @@ S = OccurrenceState
 START = datetime(2026, 11, 22, 0, 0, tzinfo=UTC)
 FIRST = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+LATE_EVENING = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
 
 
 def repeat(rule: str = "0 10 * * *", zone: str = "Asia/Seoul", at: datetime = START, **limits: object) -> int:
@@ -81,6 +82,24 @@ def test_a_copy_goes_out_on_each_day_once(app: Flask, sink, run_queued) -> None:
     assert db.session.get_one(Campaign, campaign_id).state == CampaignState.DRAFT
     totals = [totals for _day, totals in past_occurrences(recurrence_of(campaign_id).id)]
     assert [(each.recipients, each.sent, each.balances) for each in totals if each] == [(3, 3, True)] * 2
+
+
+def test_each_copy_says_the_day_of_its_run_in_its_language_where_the_site_is(app: Flask, sink, run_queued) -> None:
+    make_users(1)
+    campaign_id = make_campaign(
+        subject="{{ date }} 소식", body="{% if date %}오늘은 {{ date }}입니다.{% endif %}", language="ko"
+    )
+    with freeze(START):
+        wanted = Repetition(rule="30 0 * * *", zone="Asia/Seoul", limits=Limits())
+        repeat_services.repeat_campaign(campaign_id, wanted, by=None)
+    for at in (LATE_EVENING, LATE_EVENING + DAY):  # half past midnight in Seoul, and the day before in Greenwich
+        tick(at)
+        with freeze(at + timedelta(seconds=1)):
+            run_queued()
+    assert [mail.message["Subject"] for mail in sink.mails] == ["2026년 11월 23일 소식", "2026년 11월 24일 소식"]
+    first, second = (mail.text for mail in sink.mails)
+    assert "오늘은 2026년 11월 23일입니다." in first
+    assert "오늘은 2026년 11월 24일입니다." in second
 
 
 def test_two_beats_at_once_make_one_copy_and_launch_it_once(app: Flask) -> None:

@@ -11,12 +11,13 @@ from campaigns.audit.models import AuditEntry
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
-from campaigns.ops.failed_tasks import Failure, open_failures, record_failure
+from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.heartbeats import Kind, record_heartbeat
 from campaigns.ops.tasks import start_due_jobs
 from campaigns.ops.wording import task_words
 from campaigns.periodic_jobs import LEASE, PeriodicJob, all_jobs, due_jobs
 from campaigns.schedule import CLOCK_JOBS, intervals
+from tests.ops.failures import open_failures
 from tests.pages import forms_of
 from tests.parts import wait_until
 from tests.people import log_in, make_user
@@ -44,7 +45,7 @@ def test_every_periodic_job_is_there_in_words(owner_client: FlaskClient) -> None
 def test_a_silent_beat_is_said_with_what_to_do(owner_client: FlaskClient) -> None:
     page = owner_client.get("/jobs/schedule", headers=ENGLISH).text
     assert "Nothing runs on schedule." in page
-    assert "celery -A celery_worker beat" in page
+    assert "python -m celery_worker beat" in page
     record_heartbeat("host:2:beat", kind=Kind.BEAT)
     assert "Nothing runs on schedule." not in owner_client.get("/jobs/schedule", headers=ENGLISH).text
 
@@ -106,7 +107,7 @@ def test_a_sender_does_not_see_the_schedule(app: Flask) -> None:
 
 
 def test_a_real_worker_notes_its_ticks_and_runs_what_is_due(app: Flask, start_process) -> None:
-    start_process("celery", "-A", "celery_worker", "worker", "-Q", "work", "-P", "solo", "-l", "warning")
+    start_process("celery_worker", "worker", "-Q", "work", "-P", "solo", "-l", "warning")
     start_due_jobs.delay()
 
     def noted() -> bool:
