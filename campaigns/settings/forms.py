@@ -12,7 +12,7 @@ from wtforms.validators import DataRequired, InputRequired, Length
 from wtforms.widgets import HiddenInput, TextArea
 
 from campaigns.languages import LANGUAGES
-from campaigns.setting_groups import MOST_DAYS, MOST_PEOPLE, MOST_RATE
+from campaigns.setting_groups import MOST_DAYS, MOST_PEOPLE, MOST_RATE, TWO_STEP_FROM
 from campaigns.settings.form_fields import (
     NumberField,
     RatesField,
@@ -23,6 +23,7 @@ from campaigns.settings.form_fields import (
     rate,
     whole,
 )
+from campaigns.settings.wording import TWO_STEP_WORDS
 from campaigns.time_zones import zone_choices
 
 _NEEDED = InputRequired(_l("Enter a number."))
@@ -147,6 +148,31 @@ class SafetyForm(SectionForm):
     )
 
 
+class TrackingForm(SectionForm):
+    """What a new campaign counts, unless whoever writes it chooses otherwise."""
+
+    track_opens = BooleanField(
+        _l("Count openings"),
+        description=_l(
+            "By an invisible picture. An estimate, and in several countries people have to agree to it first."
+        ),
+    )
+    track_clicks = BooleanField(
+        _l("Count clicks"),
+        description=_l("Links lead by this site, which notes who follows which, without addresses or devices."),
+    )
+
+
+class LoginsForm(SectionForm):
+    """Who has to log in with a second step."""
+
+    two_step_required_from = SelectField(
+        _l("Two-step log-in is required of"),
+        choices=[SelectChoice(word, TWO_STEP_WORDS[word]) for word in TWO_STEP_FROM],
+        description=_l("A code of an app after the password. Everybody else may use it."),
+    )
+
+
 class RetentionForm(SectionForm):
     """What is deleted when."""
 
@@ -164,6 +190,16 @@ class RetentionForm(SectionForm):
         _l("Imports, days"),
         [_NEEDED, whole(least=1, most=MOST_DAYS)],
         description=_l("With the rows that were refused, which hold addresses. The people stay."),
+    )
+    keep_tracking_days = StringField(
+        _l("Openings and clicks, days"),
+        [_NEEDED, whole(least=1, most=MOST_DAYS)],
+        description=_l("Who opened and clicked, from the end of a campaign on. The numbers of the report stay."),
+    )
+    keep_attempts_days = StringField(
+        _l("Attempts that were not accepted, days"),
+        [_NEEDED, whole(least=1, most=MOST_DAYS)],
+        description=_l("With the mail server's words, for each person. The last answer stays with the campaign."),
     )
     keep_audit_days = StringField(
         _l("Activity log, days"),
@@ -186,6 +222,8 @@ FORMS: Final[dict[str, type[SectionForm]]] = {
     "senders": SenderForm,
     "rates": RatesForm,
     "safety": SafetyForm,
+    "tracking": TrackingForm,
+    "logins": LoginsForm,
     "retention": RetentionForm,
     "public": PublicForm,
 }

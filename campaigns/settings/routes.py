@@ -13,15 +13,16 @@ from campaigns.security import Right, requires
 from campaigns.setting_groups import CHANGEABLE
 
 # Imported so that its pages hang on the blueprint too, and the dashboard has its source.
-from campaigns.settings import attention, queries, server_routes
+from campaigns.settings import attention, check_routes, queries, server_routes
 from campaigns.settings.blueprint import bp
+from campaigns.settings.check_routes import domain_context
 from campaigns.settings.forms import FORMS, SectionForm
 from campaigns.settings.sections import SECTIONS, Section
 from campaigns.settings.services import SettingsConflict, save_section
-from campaigns.settings.wording import describe_pace, describe_value
-from campaigns.site import current_site
+from campaigns.settings.wording import describe_pace, describe_two_step, describe_value
+from campaigns.team.queries import list_members
 
-__all__ = ["attention", "bp", "server_routes"]
+__all__ = ["attention", "bp", "check_routes", "server_routes"]
 
 
 @bp.get("/settings")
@@ -69,6 +70,15 @@ def _form(section: Section, **options: Any) -> SectionForm:
     return form
 
 
+def _said_about(section: Section) -> str:
+    """Return what the values of a section mean here and now."""
+    if section.key == "rates":
+        return describe_pace(count_receivers(), current_settings())
+    if section.key == "logins":
+        return describe_two_step([member.user for member in list_members() if member.user.can_log_in])
+    return ""
+
+
 def _page(
     section: Section, now: queries.SectionValues, form: SectionForm, *, theirs: dict[str, Any] | None = None
 ) -> str:
@@ -86,7 +96,7 @@ def _page(
         fixed=fixed,
         theirs=[(form[name].label.text, describe_value(name, value)) for name, value in (theirs or {}).items()],
         is_conflict=theirs is not None,
-        pace=describe_pace(count_receivers(), current_settings()) if section.key == "rates" else "",
-        domain=current_site().sender_address.rpartition("@")[2],
+        said=_said_about(section),
+        **(domain_context() if section.key == "senders" else {}),
         is_posted=request.method == "POST",
     )

@@ -47,8 +47,17 @@ SECTIONS: Final = {
             ("hold_seconds", "confirm_from", "approve_from"),
         ),
         Section(
+            "tracking", _l("Tracking"), _l("Whether new campaigns count openings and clicks."), "eye",
+            ("track_opens", "track_clicks"),
+        ),
+        Section(
+            "logins", _l("Log-in"), _l("Whose role needs a second step to log in."), "lock",
+            ("two_step_required_from",),
+        ),
+        Section(
             "retention", _l("Retention"), _l("What is deleted when nobody needs it any more."), "hourglass",
-            ("keep_failures_days", "keep_mails_days", "keep_imports_days", "keep_audit_days"),
+            ("keep_failures_days", "keep_mails_days", "keep_imports_days", "keep_tracking_days", "keep_attempts_days",
+             "keep_audit_days"),
         ),
         Section(
             "public", _l("Public pages"), _l("What people see who are not logged in."), "globe",

@@ -47,6 +47,12 @@ class ServerForm(FlaskForm):  # type: ignore[misc]
         default="1",
         description=_l("Of several servers, each gets mail in proportion to it."),
     )
+    chunking = BooleanField(
+        _l("Send contents with BDAT instead of DATA"),
+        description=_l(
+            "Where the server offers CHUNKING. It is not faster, and some servers get it wrong: send a test mail first."
+        ),
+    )
 
     def __init__(
         self,
@@ -113,6 +119,7 @@ class ServerForm(FlaskForm):  # type: ignore[misc]
             username=self.username.data or "",
             password=self.password.data or (None if self.keeps_password and self.username.data else ""),
             weight=int(self.weight.data or 1),
+            chunking=bool(self.chunking.data),
         )
 
 

@@ -1,4 +1,4 @@
-"""The page of the mail servers: add, change, remove, and send a test mail over one."""
+"""The page of the mail servers: add, change and remove; check_routes.py sends a test mail over one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from typing import Any
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
-from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from campaigns.errors import Conflict
-from campaigns.extensions import limiter
-from campaigns.mail.addresses import AddressError
-from campaigns.mail.headers import HeaderError
 from campaigns.security import Right, requires
 from campaigns.settings import queries, server_services
 from campaigns.settings.blueprint import bp
 from campaigns.settings.sections import MAIL, SECTIONS
 from campaigns.settings.server_forms import RemoveForm, ServerForm
 from campaigns.settings.server_services import stored_entries
-from campaigns.settings.server_test import send_test_mail
-from campaigns.settings.wording import ENCRYPTION_WORDS, describe_step, describe_transcript
+from campaigns.settings.wording import ENCRYPTION_WORDS
 
 
 @bp.get("/settings/mail")
@@ -61,26 +56,6 @@ def remove_server(place: int) -> Any:
         return _back()
     flash(_("The mail server was removed."), "ok")
     return _back()
-
-
-@bp.post("/settings/mail/<int:place>/test")
-@requires(Right.MANAGE_SITE)
-@limiter.limit("10 per minute")
-def test_server(place: int) -> Any:
-    """Send a test mail to the person who asks, and show all that was said."""
-    queries.mail_section()
-    servers = queries.servers_in_use()
-    if place >= len(servers):
-        abort(404)
-    try:
-        transcript = send_test_mail(servers[place], to_address=current_user.email)
-    except (AddressError, HeaderError):
-        flash(_("No mail can come from the sender address. Mend it first."), "bad")
-        return redirect(url_for("settings.section", key="senders"), code=303)
-    verdict = describe_transcript(transcript, current_user.email)
-    return _page(
-        "settings/transcript.html", transcript=transcript, verdict=verdict, place=place, describe_step=describe_step
-    )
 
 
 def _edit(place: int | None) -> Any:

@@ -23,6 +23,7 @@ class ServerEntry:
     username: str
     password: str | None
     weight: int
+    chunking: bool = False
 
 
 def save_server(entry: ServerEntry, *, place: int | None, version: int) -> None:
@@ -98,4 +99,5 @@ def renew(token: str) -> str:
 
 def _described(entry: dict[str, Any]) -> str:
     login = f", {entry['username']}" if entry["username"] else ""
-    return f"{entry['host']}:{entry['port']} ({entry['tls']}{login}, weight {entry['weight']})"
+    way = ", BDAT" if entry.get("chunking") else ""
+    return f"{entry['host']}:{entry['port']} ({entry['tls']}{login}, weight {entry['weight']}{way})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,14 +10,17 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
+from campaigns.accounts.models import User
 from campaigns.config import Settings
+from campaigns.findings import Level
 from campaigns.languages import LANGUAGES
 from campaigns.mail.replies import Phase
-from campaigns.mail.smtp import OutcomeKind
-from campaigns.mail.transcript import QUIT, Transcript
+from campaigns.mail.transcript import QUIT
 from campaigns.mail_server_urls import MailServerUrl
 from campaigns.presentation import format_duration, format_number
 from campaigns.reports.reasons import describe_reason
+from campaigns.settings.checks import Standing
+from campaigns.settings.tried_mail import TriedMail
 
 DAY_SECONDS: Final = 86_400
 
@@ -31,6 +35,25 @@ STEP_WORDS: Final[dict[str, Any]] = {
     Phase.DATA.value: _l("Announcing the mail"),
     Phase.CONTENT.value: _l("Handing over the mail"),
     QUIT: _l("Saying goodbye"),
+}
+NO_WORKER: Final = _l("It waits for the workers, and nothing is lost. The jobs page says what is wrong.")
+ERROR_WORDS: Final[dict[str, Any]] = {
+    "gone": _l("This mail server is not in use any more."),
+    "sender": _l("No mail can come from the sender address. Mend it first."),
+}
+LEVEL_WORDS: Final[dict[Level, tuple[str, Any]]] = {
+    Level.OK: ("ok", _l("In order")),
+    Level.NOTE: ("neutral", _l("Not known")),
+    Level.WARN: ("warn", _l("Could be better")),
+    Level.BAD: ("bad", _l("Wrong")),
+}
+TWO_STEP_WORDS: Final[dict[str, Any]] = {
+    "nobody": _l("Nobody"),
+    "viewer": _l("Everybody with a role"),
+    "editor": _l("Editors, senders, admins and owners"),
+    "sender": _l("Senders, admins and owners"),
+    "admin": _l("Admins and owners"),
+    "owner": _l("Owners"),
 }
 ENCRYPTION_WORDS: Final[dict[str, Any]] = {
     "starttls": _l("STARTTLS"),
@@ -54,6 +77,8 @@ def describe_value(field: str, value: Any) -> str:
         return str(_("Yes") if value else _("No"))
     if field == "language":
         return LANGUAGES.get(str(value), str(value))
+    if field == "two_step_required_from":
+        return str(TWO_STEP_WORDS[value])
     if field == "rate_per_domain":
         return ", ".join(f"{domain} {number:g}" for domain, number in value) or "—"
     if field == "mail_servers":
@@ -80,6 +105,21 @@ def describe_pace(people: int, settings: Settings) -> str:
     )
 
 
+def describe_two_step(team: Collection[User]) -> str:
+    """Say how many of a team still log in with a password alone, and what becomes of them."""
+    without = sum(member.two_step_at is None for member in team)
+    if not without:
+        return str(_("Everybody in the team logs in with two steps."))
+    count = ngettext(
+        "%(people)s person in the team has no second step.",
+        "%(people)s people in the team have no second step.",
+        without,
+        people=format_number(without),
+    )
+    then = _("Those of whom it is required set it up at the next page they open. Nobody is locked out.")
+    return f"{count} {then}"
+
+
 def seconds_for(people: int, settings: Settings) -> float:
     """Return how long so many mails take at the limits, 0 without limits.
 
@@ -97,17 +137,32 @@ def describe_step(name: str) -> str:
     return str(STEP_WORDS.get(name, name))
 
 
-def describe_transcript(transcript: Transcript, address: str) -> Verdict:
+def describe_test(result: TriedMail, address: str) -> Verdict:
     """Return what came of a test mail in words."""
-    if transcript.was_taken:
+    if result.was_taken:
         text = _("It is on its way to %(address)s. If it does not arrive, look in the spam folder.", address=address)
         return Verdict("ok", _("The mail server took the test mail."), text)
-    failure = transcript.refusal or transcript.outcome
-    if failure is None:
+    if (failure := result.failure) is None:
         return Verdict("bad", _("The test mail was not sent."), "")
-    step = describe_step(failure.phase.value)
+    step = describe_step(failure.phase)
     text = _("%(reason)s. It happened at this step: %(step)s.", reason=describe_reason(failure.reason), step=step)
-    if transcript.outcome is not None and transcript.outcome.kind is OutcomeKind.UNCERTAIN:
+    if failure.is_uncertain:
         return Verdict("warn", _("The mail was handed over, but the answer did not come."), text)
     code = f" ({failure.code})" if failure.code else ""
     return Verdict("bad", _("The mail server did not take the test mail.") + code, text)
+
+
+def describe_unsent(standing: Standing, error: str | None) -> Verdict:
+    """Return in words why there is nothing to show of a test mail, or not yet."""
+    if standing is Standing.LATE:
+        return Verdict("warn", _("No worker has taken it up yet."), str(NO_WORKER))
+    if standing.is_open:
+        text = _("This takes up to a minute. What comes of it appears here by itself.")
+        return Verdict("info", _("The test mail is being sent."), text)
+    if standing is Standing.BROKEN_OFF:
+        text = _("The worker ended while it was sent. Whether the mail went out is not known.")
+        return Verdict("bad", _("It was broken off."), text)
+    if standing is Standing.DROPPED:
+        text = _("The test mail was not sent, and is not sent later.")
+        return Verdict("bad", _("No worker took it up in time."), text)
+    return Verdict("bad", _("The test mail was not sent."), str(ERROR_WORDS.get(error or "", "")))

@@ -98,7 +98,7 @@ def test_real_workers_follow_too(app, sink, start_process):
     store_and_look("rates", rate_per_second=2, batch_size=500)
     make_users(400)
     campaign_id = launch_and_freeze()
-    start_process("celery", "-A", "celery_worker", "worker", "-P", "threads", "-c", "2", "--loglevel", "warning")
+    start_process("celery_worker", "worker", "-P", "threads", "-c", "2", "--loglevel", "warning")
     enqueue(publish_round, campaign_id)
     wait_until(lambda: len(sink.mails) >= 2, seconds=60)
     assert len(sink.mails) < 100

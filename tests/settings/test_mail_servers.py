@@ -12,10 +12,12 @@ from app import create_app
 from campaigns.audit.models import AuditEntry
 from campaigns.config import current_settings
 from campaigns.extensions import db
+from campaigns.mail.mail_servers import servers
 from campaigns.mail_server_urls import MailServerUrl
 from campaigns.secrets_at_rest import decrypt
 from campaigns.settings.server_services import renew_passwords, stored_entries
 from campaigns.site import Site
+from campaigns.stored_settings import read_servers
 from tests.delivery.campaigns import launch_and_freeze
 from tests.pages import forms_of, submit
 from tests.people import PASSWORD, make_users
@@ -66,6 +68,24 @@ def test_a_server_is_added_changed_and_removed(app, owner_client):
     )
     assert submit(owner_client, "/settings/mail/0/remove", {"understood": "y"}, action="").status_code == 303
     assert current_settings().trial_mode
+
+
+def test_bdat_is_chosen_for_one_server(app, owner_client):
+    submit(owner_client, "/settings/mail/add", RELAY)
+    submit(owner_client, "/settings/mail/add", {**RELAY, "host": "relay2.example.com", "chunking": "y"})
+    assert [each.chunking for each in current_settings().mail_servers] == [False, True]
+    assert [server.settings.use_chunking for server in servers(current_settings())] == [False, True]
+    assert entries()[-1].after["server"].endswith("weight 3, BDAT)")
+    submit(owner_client, "/settings/mail/1", {"password": "", "chunking": None})
+    submit(owner_client, "/settings/mail/0", {"password": "", "chunking": "y"})
+    assert [each.chunking for each in current_settings().mail_servers] == [True, False]
+
+
+def test_servers_stored_before_there_was_a_choice_use_data(app):
+    store_servers(WITH_LOGIN)
+    (stored,) = stored_entries()
+    del stored["chunking"]
+    assert read_servers([stored]) == (WITH_LOGIN,)
 
 
 def test_no_page_log_or_file_shows_a_password(app, owner_client, database_url, caplog):

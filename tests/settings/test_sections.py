@@ -25,14 +25,16 @@ CHANGES = {
         "batch_size": "２５０", "give_up_hours": "12", "brake_failed_percent": "5", "brake_after": "100",
     },
     "safety": {"hold_seconds": "120", "confirm_from": "50", "approve_from": "5000"},
+    "tracking": {"track_opens": "y", "track_clicks": "y"},
     "retention": {"keep_failures_days": "7", "keep_mails_days": "8", "keep_imports_days": "9",
-                  "keep_audit_days": "365"},
+                  "keep_tracking_days": "30", "keep_attempts_days": "40", "keep_audit_days": "365"},
 }  # fmt: skip
 STORED = {
     "rate_per_second": 14.5, "rate_per_day": 50_000, "rate_per_domain": (("gmail.com", 20.0), ("naver.com", 10.5)),
     "batch_size": 250, "give_up_hours": 12, "brake_failed_percent": 5, "brake_after": 100, "hold_seconds": 120,
     "confirm_from": 50, "approve_from": 5000, "keep_failures_days": 7, "keep_mails_days": 8, "keep_imports_days": 9,
-    "keep_audit_days": 365,
+    "keep_tracking_days": 30, "keep_attempts_days": 40, "keep_audit_days": 365, "track_opens": True,
+    "track_clicks": True,
 }  # fmt: skip
 
 
@@ -95,6 +97,7 @@ def test_sign_up_is_closed_and_opened(app, site, client, owner_client):
         ("rates", {"batch_size": "0"}, "Enter a whole number from 1 to 10,000."),
         ("safety", {"hold_seconds": "601"}, "Enter a whole number from 0 to 600."),
         ("safety", {"confirm_from": "-1"}, "Enter a whole number from 1"),
+        ("logins", {"two_step_required_from": "emperor"}, "Not a valid choice"),
         ("retention", {"keep_mails_days": "1.5"}, "Enter a whole number from 1 to 36,500."),
     ],
 )  # fmt: skip
