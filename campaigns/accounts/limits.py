@@ -13,8 +13,8 @@ from flask import Response, g, request, session
 from flask_login import current_user
 
 from campaigns.config import current_settings
-from campaigns.extensions import limiter
 from campaigns.remote_address import client_network
+from campaigns.web_extensions import limiter
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -15,8 +15,6 @@ from campaigns.accounts.forms import LogInForm
 from campaigns.accounts.limits import limit_failures, note_failure
 from campaigns.accounts.logins import Outcome
 from campaigns.accounts.queries import somebody_has_a_role
-from campaigns.accounts.tasks import note_refused_login
-from campaigns.celery import enqueue
 from campaigns.error_pages import answer_http_error
 from campaigns.languages import local_target
 from campaigns.presentation import format_duration
@@ -86,8 +84,7 @@ def note_visit() -> None:
 def _refuse(form: LogInForm, user_id: int | None) -> Page:
     """Say the same, and do the same work, whatever did not fit and whoever it was."""
     note_failure()
-    # Flower and the logs show what a task is given: ids, but nobody's address.
-    enqueue(note_refused_login, user_id, client_address(), argsrepr=f"({user_id}, '…')")
+    logins.keep_refusal(user_id, ip_address=client_address())
     form.form_errors.append(
         _("The address or the password is wrong, or the account cannot be used: not confirmed yet, or deactivated.")
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from flask import g
-from sqlalchemy import delete, update
+from sqlalchemy import Row, delete, select, update
 
 from campaigns.accounts.addresses import parse_address
-from campaigns.accounts.models import LoginSession, User
+from campaigns.accounts.models import LoginSession, RefusedLogin, User
 from campaigns.accounts.passwords import hash_password, needs_rehash, verify_password
 from campaigns.accounts.queries import find_login, find_user, hash_token
 from campaigns.audit.services import Actor, Target, record_action
@@ -23,6 +24,7 @@ LONGEST = timedelta(hours=12)
 CODE_WAIT = timedelta(minutes=10)  # how long the page that asks for the code may lie open
 REMEMBERED_LONGEST = timedelta(days=30)
 SEEN_EVERY = timedelta(minutes=1)
+PORTION = 500  # refusals that are written down in one transaction
 
 # A changed browser or network makes no other person; stealing the cookie is met by its flags and by ending the row.
 login_manager.session_protection = None
@@ -93,13 +95,46 @@ def begin_login(user: User, *, remember: bool, visitor: Visitor) -> None:
         record_action("login.began", Target("user", user.id, user.email), by=Actor(user.id, user.email))
 
 
-def note_refusal(user_id: int | None, reason: str, *, ip_address: str) -> None:
+def keep_refusal(user_id: int | None, *, ip_address: str) -> None:
+    """Keep that a password did not fit, with the same work whoever it was to be. Commits.
+
+    `record_refusals` writes it into the activity log later, where nobody can time what differs.
+    """
+    db.session.add(RefusedLogin(user_id=user_id, ip_address=ip_address[:45]))
+    db.session.commit()
+
+
+def record_refusals() -> None:
+    """Write the passwords that did not fit into the activity log: those of people with a role. Commits by portion.
+
+    Harmless to repeat: who takes a row away is who writes it down.
+    """
+    while taken := _take_refusals():
+        for each in sorted(taken, key=lambda refused: refused.id):
+            _record_refusal(each.user_id, "password", ip_address=each.ip_address, tried_at=each.at)
+        db.session.commit()
+
+
+def note_refusal(user_id: int, reason: str, *, ip_address: str) -> None:
     """Write in the activity log that somebody with a role was refused; nothing for anybody else. Commits."""
+    _record_refusal(user_id, reason, ip_address=ip_address)
+    db.session.commit()
+
+
+def _take_refusals() -> Sequence[Row[int, int | None, str, datetime]]:
+    some = select(RefusedLogin.id).order_by(RefusedLogin.id).limit(PORTION)
+    columns = RefusedLogin.id, RefusedLogin.user_id, RefusedLogin.ip_address, RefusedLogin.at
+    taken = delete(RefusedLogin).where(RefusedLogin.id.in_(some)).returning(*columns)
+    return db.session.execute(taken.execution_options(synchronize_session=False)).all()
+
+
+def _record_refusal(user_id: int | None, reason: str, *, ip_address: str, tried_at: datetime | None = None) -> None:
     user = db.session.get(User, user_id) if user_id else None
     if user is None or user.role is None:
         return
-    record_action("login.refused", Target("user", user.id, user.email), reason=reason, by=Actor(ip=ip_address))
-    db.session.commit()
+    when = {"tried_at": f"{tried_at:%Y-%m-%d %H:%M:%S} UTC"} if tried_at else None
+    target = Target("user", user.id, user.email)
+    record_action("login.refused", target, reason=reason, after=when, by=Actor(ip=ip_address))
 
 
 def _add_login(user: User, *, remember: bool, visitor: Visitor, lifetime: timedelta, needs_code: bool = False) -> None:

@@ -21,8 +21,7 @@ from campaigns.accounts.account_links import (
     link_of_mail,
 )
 from campaigns.accounts.models import LinkPurpose, User
-from campaigns.accounts.queries import find_user
-from campaigns.accounts.second_factor import count_recovery_codes
+from campaigns.accounts.queries import count_recovery_codes, find_user
 from campaigns.audit.services import mask
 from campaigns.clock import utcnow
 from campaigns.extensions import db

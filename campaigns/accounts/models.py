@@ -133,6 +133,20 @@ class LoginSession(db.Model):  # type: ignore[name-defined,misc]
     user: Mapped[User] = relationship()
 
 
+class RefusedLogin(db.Model):  # type: ignore[name-defined,misc]
+    """A password that did not fit, kept for seconds, until a task has looked whether the activity log is to know.
+
+    No foreign key: checking it would take longer for somebody who exists than for nobody.
+    """
+
+    __tablename__ = "refused_login"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(BigId)  # whose it was to be; nobody may have the address
+    ip_address: Mapped[str] = mapped_column(String(45))
+    at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
 class SecondFactor(db.Model):  # type: ignore[name-defined,misc]
     """The secret that a person's app makes codes of, encrypted; offered until confirmed by a first code.
 

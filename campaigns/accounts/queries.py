@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import contains_eager, joinedload
 
-from campaigns.accounts.models import LoginSession, User
+from campaigns.accounts.models import LoginSession, RecoveryCode, User
 from campaigns.clock import utcnow
 from campaigns.extensions import db
 
@@ -53,6 +53,12 @@ def list_logins(user_id: int) -> Sequence[LoginSession]:
     """Return the person's log-ins that have not ended, the last used first."""
     query = select(LoginSession).where(LoginSession.user_id == user_id, _is_alive())
     return db.session.execute(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id.desc())).scalars().all()
+
+
+def count_recovery_codes(user_id: int) -> int:
+    """Return how many recovery codes the person has left."""
+    unused = select(func.count()).where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None))
+    return db.session.execute(unused).scalar_one()
 
 
 def somebody_has_a_role() -> bool:

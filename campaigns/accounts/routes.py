@@ -10,6 +10,7 @@ from campaigns.accounts import (
     mails,
     setup_routes,
     sign_up_routes,
+    tasks,
     two_step_routes,
 )
 from campaigns.accounts.blueprint import bp
@@ -23,5 +24,6 @@ __all__ = [
     "mails",
     "setup_routes",
     "sign_up_routes",
+    "tasks",
     "two_step_routes",
 ]

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import pyotp
 import segno
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 
 from campaigns.accounts.models import RecoveryCode, SecondFactor, User
 from campaigns.accounts.passwords import hash_password, verify_password
@@ -110,12 +110,6 @@ def make_recovery_codes(user_id: int) -> list[str]:
     codes = ["".join(secrets.choice(_ALPHABET) for _ in range(2 * _HALF)) for _ in range(RECOVERY_CODES)]
     db.session.add_all(RecoveryCode(user_id=user_id, code_hash=hash_password(code)) for code in codes)
     return [f"{code[:_HALF]}-{code[_HALF:]}" for code in codes]
-
-
-def count_recovery_codes(user_id: int) -> int:
-    """Return how many recovery codes the person has left."""
-    unused = select(func.count()).where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None))
-    return db.session.execute(unused).scalar_one()
 
 
 def forget(user: User) -> None:

@@ -16,7 +16,7 @@ from campaigns.accounts.ownership import lock_owners, somebody_else_owns
 from campaigns.accounts.passwords import hash_password, verify_password
 from campaigns.accounts.queries import find_user
 from campaigns.accounts.sign_up import queue_password_notice
-from campaigns.audit.services import Target, person_target, record_action
+from campaigns.audit.services import Target, mask, person_target, record_action, what_changed
 from campaigns.clock import utcnow
 from campaigns.errors import UserError
 from campaigns.extensions import db
@@ -28,8 +28,16 @@ KEEP_UNVERIFIED = timedelta(days=30)
 
 
 def update_profile(user_id: int, *, name: str, language: str | None, timezone: str | None) -> None:
-    """Save what a person says about themselves; None for language or zone means the site's. Commits."""
-    _change(user_id, name=name, language=language, timezone=timezone)
+    """Save what a person says about themselves; None for language or zone means the site's. Commits.
+
+    Saving what is there already is no deed, so a repeat is harmless.
+    """
+    user = db.session.get_one(User, user_id)
+    now = {"name": name, "language": language, "timezone": timezone}
+    before, after = what_changed({field: getattr(user, field) for field in now}, now)
+    if after:
+        record_action("user.profile_changed", target_of(user), before=_masked(before), after=_masked(after))
+        _change(user_id, **after)
 
 
 def choose_announcements(user_id: int, *, wanted: bool, for_them: bool = False) -> None:
@@ -131,6 +139,11 @@ def _link_to_choose_password(user: User) -> str:
 def target_of(user: User) -> Target:
     """Return a person as the activity log names them."""
     return person_target(user.id, user.email, role=user.role)
+
+
+def _masked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what may stay in the log when the person is gone: of a name its first letter."""
+    return {name: mask(value) if name == "name" else value for name, value in values.items()}
 
 
 def _check_stays_owned(user: User, role: Role) -> None:

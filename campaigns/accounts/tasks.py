@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from campaigns.accounts.logins import note_refusal
+from campaigns.accounts.logins import record_refusals
 
 
-@shared_task(name="accounts.note_refused_login", soft_time_limit=20, time_limit=30)
-def note_refused_login(user_id: int | None, ip_address: str) -> None:
-    """Write in the activity log that a password was refused, if it was to be that of somebody with a role."""
-    note_refusal(user_id, "password", ip_address=ip_address)
+@shared_task(name="accounts.record_refusals", soft_time_limit=60, time_limit=90)
+def record_refused_logins() -> None:
+    """Write in the activity log which passwords were refused that were to be those of people with a role."""
+    record_refusals()

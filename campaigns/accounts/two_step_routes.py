@@ -13,6 +13,7 @@ from campaigns.accounts.blueprint import bp, go_to, send
 from campaigns.accounts.field_checks import text_of
 from campaigns.accounts.limits import limit_codes, note_failure
 from campaigns.accounts.logins import current_login
+from campaigns.accounts.queries import count_recovery_codes
 from campaigns.accounts.two_step_forms import CodeForm, PasswordForm, TurnOffForm
 from campaigns.accounts.two_step_services import WrongCode, WrongPassword
 from campaigns.security import must_set_up_two_step, own_account
@@ -114,7 +115,7 @@ def _page(
         "accounts/two_step.html",
         is_required=must_set_up_two_step(),
         offer=None if is_on else second_factor.find_offer(current_user, site_name=current_site().name),
-        codes_left=second_factor.count_recovery_codes(current_user.id) if is_on else 0,
+        codes_left=count_recovery_codes(current_user.id) if is_on else 0,
         form=begin or confirm or renew or off,
         begin=begin or PasswordForm(formdata=None),
         confirm=confirm or CodeForm(formdata=None),

@@ -49,6 +49,7 @@ FIELDS: Final[dict[str, Any]] = {
     "state": _l("State"),
     "task": _l("Task"),
     "arguments": _l("Arguments"),
+    "tried_at": _l("Tried at"),
     "device": _l("Device"),
     "filters": _l("Filters"),
     "sequence": _l("Through entry"),

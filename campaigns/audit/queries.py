@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -70,6 +70,12 @@ def read_entries(filters: Filters, *, through: int) -> Iterator[AuditEntry]:
             return
         after = rows[-1].id
         db.session.expunge_all()
+
+
+def entries_about(kind: str, target_id: int | str, actions: Collection[str]) -> Sequence[AuditEntry]:
+    """Return what was done to one object by these deeds, the oldest first."""
+    about = AuditEntry.target_kind == kind, AuditEntry.target_id == str(target_id), AuditEntry.action.in_(actions)
+    return db.session.scalars(select(AuditEntry).where(*about).order_by(AuditEntry.id)).all()
 
 
 def last_id() -> int:

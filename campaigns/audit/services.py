@@ -56,7 +56,7 @@ def record_action(
     `after` hold only what changed, JSON values, never a password, token or body. Nothing is committed here; a repeat
     is a second entry. Without `by` it is the person of the request, else the task or the command line.
     """
-    target, by = target or Target(""), by or _this_actor()
+    target, by = target or Target(""), by or this_actor()
     entry = AuditEntry(
         actor_id=by.id,
         actor=_plain(by.name)[:254],
@@ -80,7 +80,7 @@ def record_once(
     after: Mapping[str, Any] | None = None,
 ) -> bool:
     """As `record_action`, unless the same person did the same to the same object within the hour; tells which."""
-    actor = _this_actor()
+    actor = this_actor()
     same = (
         AuditEntry.target_kind == target.kind,
         AuditEntry.target_id == str(target.id),
@@ -135,7 +135,7 @@ def what_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[d
     return {name: before.get(name) for name in names}, {name: after[name] for name in names}
 
 
-def _this_actor() -> Actor:
+def this_actor() -> Actor:
     """Return the person of the request, else the task, else the command line."""
     if has_request_context():
         if not current_user.is_authenticated:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from campaigns.accounts.limits import limit_mails
+from campaigns.audit.services import person_target, record_view
 from campaigns.errors import Conflict
 from campaigns.security import Right, public, requires
 from campaigns.team import invitations
@@ -16,6 +17,7 @@ from campaigns.team.blueprint import bp, go_to, send
 from campaigns.team.forms import AcceptForm, AcceptWithPasswordForm, InviteForm
 from campaigns.team.invitations import InvitationState, OpenedInvitation
 from campaigns.team.policy import roles_to_give
+from campaigns.team.queries import find_person
 
 Page = str | tuple[str, int] | Response
 
@@ -33,7 +35,7 @@ LINK_STATUS = {
 @limit_mails
 def invite() -> Page:
     """Show the form, and mail an invitation."""
-    form = InviteForm(roles=roles_to_give(current_user), data={"language": str(get_locale())})
+    form = InviteForm(roles=roles_to_give(current_user), data=_asked_person())
     if not form.validate_on_submit():
         return render_template("team/invite.html", form=form), 422 if form.is_submitted() else 200
     try:
@@ -50,6 +52,16 @@ def invite() -> Page:
     send(mail_id)
     flash(_("The invitation is on its way. The link in it works for 7 days."), "ok")
     return go_to("list_members")
+
+
+def _asked_person() -> dict[str, str]:
+    """Return what the form begins with: the person by whose page somebody came, by id: addresses stay out of links."""
+    user_id, language = request.args.get("user", type=int), str(get_locale())
+    if user_id is None:
+        return {"language": language}
+    user = find_person(user_id)
+    record_view("user.seen", person_target(user.id, user.email, role=user.role))
+    return {"email": user.email, "name": user.name, "language": user.language or language}
 
 
 @bp.post("/team/invitations/<int:invitation_id>/resend")

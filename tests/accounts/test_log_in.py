@@ -17,7 +17,8 @@ from sqlalchemy import select
 from campaigns.accounts.models import LoginSession, User
 from campaigns.accounts.passwords import hash_password
 from campaigns.clock import freeze, utcnow
-from campaigns.extensions import db, limiter
+from campaigns.extensions import db
+from campaigns.web_extensions import limiter
 from tests.pages import submit
 from tests.people import PASSWORD, make_user
 

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from campaigns.extensions import limiter
+from campaigns.web_extensions import limiter
 from tests.people import PASSWORD, make_user
 
 SAMPLES = 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from campaigns.accounts import services as accounts
 from campaigns.accounts.models import User
 from campaigns.audience import services as audience
 from campaigns.audience.import_files import import_csv
-from campaigns.audience.models import SuppressionReason
+from campaigns.audience.models import SuppressionReason, UserImport
 from campaigns.audit.models import AuditEntry
 from campaigns.clock import freeze, utcnow
 from campaigns.compose import services as compose
@@ -42,6 +43,11 @@ def actions() -> list[str]:
 
 def last() -> AuditEntry:
     return entries()[-1]
+
+
+def imported(path: Path) -> int:
+    import_csv(path)
+    return db.session.scalars(select(UserImport.id)).one()
 
 
 def everything_written() -> str:
@@ -157,6 +163,49 @@ def test_people_without_a_role_leave_no_address_behind_as_actors_either(app: Fla
     if "user.deleted" in actions():
         assert last().actor == "m***@example.com"
     assert "minjun" not in everything_written()
+
+
+def test_a_profile_that_a_person_changes_is_noted_with_what_was_before(app: Flask, owner_client: FlaskClient):
+    person = make_user("minjun@example.com", name="이민준", language="ko", password=True)
+    client = log_in(app, person)
+    for _ in range(2):  # the second changes nothing
+        assert (
+            submit(client, "/account", {"name": "김민준", "language": "en", "timezone": "Europe/Berlin"}).status_code
+            == 303
+        )
+    (changed,) = [entry for entry in entries() if entry.action == "user.profile_changed"]
+    assert (changed.actor, changed.target) == ("m***@example.com", "m***@example.com")
+    assert changed.before == {"name": "이***", "language": "ko", "timezone": None}
+    assert changed.after == {"name": "김***", "language": "en", "timezone": "Europe/Berlin"}
+    assert "민준" not in everything_written()
+    page = owner_client.get("/audit", headers={"Accept-Language": "en"}).text
+    assert "Changed their profile" in page
+    assert "Europe/Berlin" in page
+
+
+def test_every_page_that_shows_somebodys_address_is_noted(app: Flask, owner_client: FlaskClient, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("email\nnobody@\nkim@example.com\n", encoding="utf-8")
+    import_id = imported(path)
+    campaign_id, user_id = make_campaign(), db.session.scalar(select(User.id).where(User.email == "kim@example.com"))
+    for page, action, target in (
+        (f"/imports/{import_id}", "import.seen", "people.csv"),
+        (f"/users/{user_id}/delete", "user.seen", "k***@example.com"),
+        (f"/campaigns/{campaign_id}/edit", "user.offered", ""),
+        (f"/campaigns/{campaign_id}/preview?as={user_id}", "user.mail_previewed", "k***@example.com"),
+    ):
+        for _ in range(2):
+            assert owner_client.get(page).status_code == 200
+        assert [(entry.action, entry.target) for entry in entries()][-1] == (action, target)
+        assert actions().count(action) == 1
+    assert "kim@" not in everything_written()
+
+
+def test_a_page_of_an_import_that_shows_nobody_is_not_noted(owner_client: FlaskClient, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("email\nkim@example.com\n", encoding="utf-8")
+    owner_client.get(f"/imports/{imported(path)}")
+    assert "import.seen" not in actions()
 
 
 def test_seeing_a_person_is_noted_once_per_person_object_and_hour(app: Flask, owner: User, owner_client: FlaskClient):
