@@ -31,12 +31,21 @@ class SentrySink:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Return every event of every envelope: a line of headers, then for each item a line and its payload."""
+        """Return every event of every envelope."""
+        return self._items("event")
+
+    @property
+    def check_ins(self) -> list[dict[str, Any]]:
+        """Return every check-in of a periodic job."""
+        return self._items("check_in")
+
+    def _items(self, kind: str) -> list[dict[str, Any]]:
+        """Return what envelopes held: a line of headers, then for each item a line and its payload."""
         found = []
         for body in list(self.bodies):
             lines = body.split(b"\n")
             assert json.loads(lines[0])
-            found += [json.loads(lines[n + 1]) for n in range(1, len(lines) - 1, 2) if _is_event(lines[n])]
+            found += [json.loads(lines[n + 1]) for n in range(1, len(lines) - 1, 2) if _is(kind, lines[n])]
         return found
 
     @contextmanager
@@ -69,8 +78,8 @@ class SentrySink:
         return Handler
 
 
-def _is_event(line: bytes) -> bool:
+def _is(kind: str, line: bytes) -> bool:
     try:
-        return json.loads(line).get("type") == "event"
+        return json.loads(line).get("type") == kind
     except (ValueError, AttributeError):
         return False

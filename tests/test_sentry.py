@@ -14,16 +14,19 @@ import sentry_sdk
 from flask import Flask, request
 from sqlalchemy import text
 
+from app import create_app
 from campaigns import __version__
 from campaigns.config import load_settings
 from campaigns.errors import SettingsError
 from campaigns.extensions import db
+from campaigns.ops.tasks import beat_tick, run_clean_up
+from campaigns.periodic_jobs import due_jobs, make_due, run_if_due
 from campaigns.security import public
 from tests.ops.test_workers import failures
 from tests.parts import ROOT, wait_until
 from tests.sentry_sink import SentrySink
 
-WORKER = ("celery", "-A", "celery_worker", "worker", "-I", "tests.ops.failing_tasks", "-c", "2")
+WORKER = ("celery_worker", "worker", "-I", "tests.ops.failing_tasks", "-c", "2")
 BODY = " ".join(["the", "words", "of", "a", "mail"])  # not as it stands here: source lines of a trace are sent
 TOKEN = "IjEi.aBc1dE.Zx81kQpLm2_vTtRw"
 SECRETS = [
@@ -177,6 +180,46 @@ def test_a_command_that_crashes_arrives_without_its_arguments(environ: dict[str,
     assert event["exception"]["values"][-1]["value"] == "for [address]"
     assert event["tags"]["part"] == "command"
     holds_no_secret(sentry)
+
+
+@pytest.mark.parametrize("sentry_crons", ["true", "false"])
+def test_periodic_jobs_check_in_when_that_is_wanted(
+    environ: dict[str, str], sentry: SentrySink, sentry_crons: str
+) -> None:
+    app = create_app(load_settings({**environ, "SENTRY_CRONS": sentry_crons}))
+    with app.app_context():
+        due_jobs()
+        make_due("ops.clean_up")
+        make_due("audit.check")
+        db.session.commit()
+        beat_tick()
+        beat_tick()
+        run_clean_up()
+        with pytest.raises(ValueError, match="kim@"):
+            run_if_due("audit.check", lambda: fail_for("kim@example.com"))
+        db.session.remove()
+    sentry_sdk.flush()
+    told = [(each["monitor_slug"], each["status"]) for each in sentry.check_ins]
+    if sentry_crons == "false":
+        assert told == []
+        return
+    assert told[0] == ("beat", "ok")
+    assert told[1:] == [
+        ("ops-clean-up", "in_progress"),
+        ("ops-clean-up", "ok"),
+        ("audit-check", "in_progress"),
+        ("audit-check", "error"),
+    ]
+    begun, ended = sentry.check_ins[1:3]
+    assert begun["check_in_id"] == ended["check_in_id"] != "[token]"
+    assert begun["monitor_config"]["schedule"] == {"type": "crontab", "value": "30 3 * * *"}
+    assert begun["monitor_config"]["timezone"] == "Asia/Seoul"
+    assert begun["environment"] == "proving-ground"
+    holds_no_secret(sentry)
+
+
+def fail_for(address: str) -> dict[str, int]:
+    raise ValueError(address)
 
 
 def test_a_sentry_that_never_answers_slows_nobody(app: Flask, sentry: SentrySink) -> None:

@@ -66,11 +66,11 @@ def test_servers_are_read(tmp_path):
     settings = load(
         tmp_path,
         MAIL_SERVERS="smtp://me%40example.com:p%2Css%3A@relay1.example.com:587?tls=starttls&weight=3,"
-        " smtps://relay2.example.com\nsmtp://[::1]:2525",
+        " smtps://relay2.example.com?chunking=yes\nsmtp://[::1]:2525?chunking=no",
     )
     assert settings.mail_servers == (
         MailServerUrl("relay1.example.com", 587, "starttls", "me@example.com", "p,ss:", 3),
-        MailServerUrl("relay2.example.com", 465, "tls"),
+        MailServerUrl("relay2.example.com", 465, "tls", chunking=True),
         MailServerUrl("::1", 2525),
     )
     assert not settings.trial_mode
@@ -100,7 +100,8 @@ def test_servers_may_stand_in_a_file(tmp_path):
         ("smtp://a.example.com?weight=0", "server 1 (a.example.com): expected a weight from 1 to 1000, got '0'"),
         ("smtp://a.example.com?weight=-1", "server 1 (a.example.com): expected a weight from 1 to 1000, got '-1'"),
         ("smtp://a.example.com?weight=", "server 1 (a.example.com): expected a weight from 1 to 1000, got ''"),
-        ("smtp://a.example.com?wieght=3", "server 1 (a.example.com): expected the options tls and weight only"),
+        ("smtp://a.example.com?wieght=3", "server 1 (a.example.com): expected the options tls, weight, chunking only"),
+        ("smtp://a.example.com?chunking=1", "server 1 (a.example.com): expected chunking=yes or chunking=no, got '1'"),
         ("smtp://a.example.com?weight=1&weight=2", "server 1 (a.example.com): weight is there twice"),
         ("smtp://a.example.com?tls", "server 1 (a.example.com): expected options like"),
         ("smtp://a.example.com?tls=maybe", "server 1 (a.example.com): expected tls=starttls or tls=none, got 'maybe'"),

@@ -79,6 +79,7 @@ def failed_tasks() -> Iterable[Attention]:
     failed = db.session.scalar(select(func.count()).select_from(FailedTask).where(*recent)) or 0
     if failed:
         yield Attention(
+            key="failed tasks",
             text=ngettext(
                 "%(number)s task failed in the last 24 hours.",
                 "%(number)s tasks failed in the last 24 hours.",

@@ -1,4 +1,4 @@
-"""What the queues need a person for, on the dashboard: a Redis that is full, long queues, too many mails asked for."""
+"""What the queues need a person for, on the dashboard: no room or no answer, long queues, too many mails asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
-from campaigns.ops.queues import is_full
+from campaigns.ops.queues import BrokerAway, RedisState, check_command, ping_broker, redis_state
 from campaigns.ops.wording import lane_words
 from campaigns.presentation import format_number
 from campaigns.reports.attention import Attention, attention_source
@@ -24,16 +24,28 @@ PUBLIC_KINDS = ("sign_up_received", "verification_requested", "reset_requested")
 
 
 @attention_source
-def full_redis() -> Iterable[Attention]:
-    """Say that Redis takes no writes any more."""
-    if is_full(current_settings().redis_url):
-        yield Attention(
-            kind="bad",
-            text=_("Redis is full, so nothing can be put into the queues."),
-            detail=_("Nothing is lost, and all goes on by itself. Give it more memory (maxmemory), with noeviction."),
-            url=url_for("ops.jobs"),
-            right=Right.SEE_JOBS,
+def trouble_with_redis() -> Iterable[Attention]:
+    """Say that Redis takes no writes any more, or is not there."""
+    state = redis_state(current_settings().redis_url)
+    if state is RedisState.FULL:
+        yield _stopped(
+            _("Redis is full, so nothing can be put into the queues."),
+            _("Nothing is lost, and all goes on by itself. Give it more memory (maxmemory), with noeviction."),
         )
+    elif state is RedisState.AWAY:
+        yield _stopped(_("Redis cannot be reached."), _kept())
+
+
+@attention_source
+def rabbitmq_away() -> Iterable[Attention]:
+    """Say that RabbitMQ is not there, where it carries the messages."""
+    settings = current_settings()
+    if settings.broker_url.startswith("amqp"):
+        try:
+            ping_broker(settings)
+        except BrokerAway:
+            check = _("Check it with this command:")
+            yield _stopped(_("RabbitMQ cannot be reached."), f"{_kept()} {check} {check_command(settings)}")
 
 
 @attention_source
@@ -64,3 +76,11 @@ def many_public_mails() -> Iterable[Attention]:
             detail=_("Somebody may be abusing the forms. They open again by themselves."),
             right=Right.SEE_JOBS,
         )
+
+
+def _stopped(text: str, detail: str) -> Attention:
+    return Attention(kind="bad", text=text, detail=detail, url=url_for("ops.jobs"), right=Right.SEE_JOBS)
+
+
+def _kept() -> str:
+    return str(_("Nothing is lost: what waits is in the database, and goes on by itself when it is back."))

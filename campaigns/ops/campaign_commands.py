@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 
 from campaigns.celery import enqueue
 from campaigns.compose.models import CampaignState
-from campaigns.compose.services import Draft, create_campaign
+from campaigns.compose.services import Draft, create_campaign, usual_tracking
 from campaigns.delivery.launch import launch_now
 from campaigns.delivery.queries import Totals, campaign_totals
 from campaigns.delivery.tasks import end_hold
@@ -75,7 +75,9 @@ def _read_draft(subject: str, body_path: Path, language: str | None) -> Draft:
     except UnicodeDecodeError as error:
         raise click.ClickException(f"{body_path} is not UTF-8 text (byte {error.start + 1} is not).") from error
     chosen = language or current_site().language
-    return Draft(subject=subject, preheader="", sender_name="", reply_to="", language=chosen, body=body)
+    return Draft(
+        subject=subject, preheader="", sender_name="", reply_to="", language=chosen, body=body, **usual_tracking()
+    )
 
 
 def _launch(draft: Draft, *, hold_seconds: int | None) -> int:

@@ -19,12 +19,15 @@ from campaigns.audience.user_counts import thin_out_counts
 from campaigns.audit.check_services import remove_old_entries
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
+from campaigns.delivery.models import DeliveryAttempt
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from campaigns.ops.models import FailedTask
 from campaigns.reports.models import Digest
+from campaigns.settings.models import SettingsCheck
 from campaigns.settings.server_services import renew_passwords
 from campaigns.site import current_site
+from campaigns.tracking.recording import remove_old_visits
 
 OPEN_FAILURES_KEPT = timedelta(days=90)  # at least: as long as those that are dealt with, if that is longer
 DIGESTS_KEPT = timedelta(days=90)  # that each was sent once for its date; the mails themselves are never stored
@@ -44,11 +47,14 @@ def clean_up() -> dict[str, int]:
         OutboxMail: lambda at: OutboxMail.settled_at < at - mails_kept,
         FailedTask: _old_failure,
         UserImport: lambda at: UserImport.finished_at < at - imports_kept,
+        DeliveryAttempt: lambda at: DeliveryAttempt.at < at - timedelta(days=settings.keep_attempts_days),
+        SettingsCheck: lambda at: SettingsCheck.created_at < at - mails_kept,
         Digest: lambda at: Digest.tells_until < at - DIGESTS_KEPT,
     }
     deleted = {table.__tablename__: _delete_all(table, rule(now)) for table, rule in rules.items()}
     counts = thin_out_counts(current_site().timezone)
-    return {**deleted, "user_count": counts, "audit_entry": remove_old_entries()}
+    visits = remove_old_visits()
+    return {**deleted, "user_count": counts, "tracked_visit": visits, "audit_entry": remove_old_entries()}
 
 
 def _old_failure(now: datetime) -> ColumnElement[bool]:
@@ -60,7 +66,7 @@ def _old_failure(now: datetime) -> ColumnElement[bool]:
 def _delete_all(table: Any, condition: ColumnElement[bool]) -> int:
     deleted = 0
     while True:
-        some = select(table.id).where(condition).limit(ROWS_AT_ONCE).scalar_subquery()
+        some = select(table.id).where(condition).order_by(table.id).limit(ROWS_AT_ONCE).scalar_subquery()
         result = db.session.execute(
             delete(table).where(table.id.in_(some)).execution_options(synchronize_session=False)
         )

@@ -35,13 +35,15 @@ def drill(*, faults: int, seed: int | None, recipients: int, as_json: bool) -> N
     It has a place of its own: a temporary folder, a Redis server of its own, on the configured PostgreSQL server a
     database of its own (else SQLite), on the configured RabbitMQ queues of its own. Nobody's users, campaigns or mail
     servers are touched. Processes are killed, Redis is emptied, connections are cut, messages are lost and doubled.
+    The seed also says whether contents are handed over with BDAT, as with every odd one, or with DATA.
 
     The exit status is 0 only when nobody was lost, nobody got it twice, whoever is uncertain is one for each connection
     that was cut, and the equation holds.
     """
     seed = secrets.randbelow(1_000_000) if seed is None else seed
+    is_odd = seed % 2 == 1
     options = [f"--faults={faults}", f"--seed={seed}", f"--recipients={recipients}", *(["--json"] if as_json else [])]
-    with drill_house(current_settings(), own_environment(), recipients=recipients) as house:
+    with drill_house(current_settings(), own_environment(), recipients=recipients, chunking=is_odd) as house:
         status = _run_inside(house, options)
         if status:
             house.keep_folder = True
@@ -63,7 +65,7 @@ def drill_inside(*, faults: int, seed: int, recipients: int, as_json: bool) -> N
     refuse_unless_own(settings)
     stage = Stage(settings, own_environment(), say=lambda text: tell(f"           {text}"))
     stage.supervisor.listen_for_signals()
-    tell(f"Drill with seed {seed}: {recipients:,} recipients, {faults} faults, on {_places(settings)}")
+    tell(f"Drill with seed {seed}: {recipients:,} recipients, {faults} faults, {_places(settings)}")
     try:
         stage.start()
         run = Drill(plan, stage, say=tell)
@@ -86,7 +88,9 @@ def _run_inside(house: House, options: list[str]) -> int:
 
 def _places(settings: Settings) -> str:
     database = "SQLite" if settings.database_url.startswith("sqlite") else "PostgreSQL"
-    return f"{database}, with {'RabbitMQ' if settings.broker_url.startswith('amqp') else 'Redis'}"
+    broker = "RabbitMQ" if settings.broker_url.startswith("amqp") else "Redis"
+    command = "BDAT" if settings.mail_servers[0].chunking else "DATA"
+    return f"on {database}, with {broker}, contents by {command}"
 
 
 def _answer(drill: Drill, verdict: Verdict, *, as_json: bool) -> None:
@@ -95,10 +99,7 @@ def _answer(drill: Drill, verdict: Verdict, *, as_json: bool) -> None:
         return
     click.echo(f"\n{equation(verdict.by_ledger)}\n")
     click.echo(f"lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, contradicted {len(verdict.contradicted)}")
-    click.echo(
-        f"uncertain {len(verdict.uncertain)}, at most {verdict.most_uncertain}: one for each connection that was open "
-        "at a kill, or cut in mid-mail"
-    )
+    click.echo(f"uncertain {len(verdict.uncertain)} ≤ {verdict.most_uncertain} connections: {verdict.bound_in_words}")
     for each in verdict.uncertain[:LISTED]:
         click.echo(f"  {each.address}: {'delivered' if each.was_delivered else 'not delivered'} ({each.reason})")
     if len(verdict.uncertain) > LISTED:
@@ -124,6 +125,7 @@ def _as_dict(drill: Drill, verdict: Verdict) -> dict[str, Any]:
         "uncertain": len(verdict.uncertain),
         "uncertain_delivered": verdict.uncertain_delivered,
         "most_uncertain": verdict.most_uncertain,
+        "most_uncertain_is_loose": not verdict.knows_whose,
         "accepted": verdict.accepted,
         "equation": verdict.is_balanced,
         "totals": verdict.by_ledger.as_dict(),

@@ -15,7 +15,7 @@ from campaigns.delivery.models import Batch
 from campaigns.delivery.states import pause, resume
 from campaigns.delivery.tasks import publish_round, record_totals, send_batch
 from campaigns.extensions import db
-from campaigns.ops.drill_sink import Mischief, Step
+from campaigns.ops.drill_mischief import Mischief, Step
 from campaigns.ops.drill_stage import Stage
 
 Fault = Callable[[Stage, int, Random], str]  # (stage, campaign id, dice) -> what was done
@@ -31,9 +31,10 @@ def choose_faults(count: int, dice: Random) -> list[Fault]:
 
 def kill_a_sender(stage: Stage, _campaign_id: int, dice: Random) -> str:
     child = dice.choice(stage.senders() or [stage.child("mail.bulk-1")])
-    was_open = stage.sink.open_connections
-    done = stage.kill(child)
-    return f"kill -9 {child.plan.name}: {was_open} connections were open" if done else f"{child.plan.name} was down"
+    if not stage.kill(child):
+        return f"{child.plan.name} was down"
+    whose = "its" if stage.knows_whose else "everybody's"
+    return f"kill -9 {child.plan.name}: {stage.last_cut} connections cut, {whose}"
 
 
 def kill_every_worker(stage: Stage, _campaign_id: int, _dice: Random) -> str:

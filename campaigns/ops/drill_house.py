@@ -30,9 +30,9 @@ from campaigns.setting_groups import run_dir_of
 # What is said of the configured site must not reach the drill's.
 DROPPED = (
     "REDIS_URL", "BROKER_URL", "DATABASE_URL", "JOURNAL_DIR", "SECRET_KEY", "SECRET_KEY_FILE", "SECRET_KEY_FALLBACKS",
-    "MAIL_USE_TLS", "MAIL_USE_SSL", "MAIL_USERNAME", "MAIL_PASSWORD", "MAIL_PASSWORD_FILE", "MAIL_DEFAULT_SENDER",
-    "MAIL_CA_FILE", "MAIL_MAX_EMAILS", "MAIL_TIMEOUT", "PUBLIC_BASE_URL", "TRUSTED_HOSTS", "PROXY_HOPS",
-    "GIVE_UP_HOURS",
+    "MAIL_SERVERS_FILE", "MAIL_SERVER", "MAIL_PORT", "MAIL_USE_TLS", "MAIL_USE_SSL", "MAIL_USERNAME", "MAIL_PASSWORD",
+    "MAIL_PASSWORD_FILE", "MAIL_DEFAULT_SENDER", "MAIL_CA_FILE", "MAIL_MAX_EMAILS", "MAIL_TIMEOUT", "PUBLIC_BASE_URL",
+    "TRUSTED_HOSTS", "PROXY_HOPS", "GIVE_UP_HOURS",
 )  # fmt: skip
 
 
@@ -50,12 +50,15 @@ class House:
 
 
 @contextmanager
-def drill_house(settings: Settings, environ: Mapping[str, str], *, recipients: int) -> Iterator[House]:
-    """Make a house and take it down afterwards, whatever happens in it. Raises NoDrillHere."""
+def drill_house(settings: Settings, environ: Mapping[str, str], *, recipients: int, chunking: bool) -> Iterator[House]:
+    """Make a house and take it down afterwards, whatever happens in it. Raises NoDrillHere.
+
+    With `chunking` its mails are handed over with BDAT, else with DATA.
+    """
     name = f"carillon_drill_{secrets.token_hex(4)}"
     folder = Path(tempfile.mkdtemp(prefix="carillon-drill-"))
     own = {key: value for key, value in environ.items() if key not in DROPPED}
-    own |= _fixed_settings(folder, recipients)
+    own |= _fixed_settings(folder, recipients, chunking=chunking)
     house = House(folder, own)
     try:
         with _database(settings.database_url, name, folder) as url, _queues(settings.broker_url, name) as queues:
@@ -77,11 +80,10 @@ def batch_size_for(recipients: int) -> int:
     return max(10, min(250, recipients // 40))
 
 
-def _fixed_settings(folder: Path, recipients: int) -> dict[str, str]:
+def _fixed_settings(folder: Path, recipients: int, *, chunking: bool) -> dict[str, str]:
     return {
         "INSTANCE_DIR": str(folder),
-        "MAIL_SERVER": "127.0.0.1",
-        "MAIL_PORT": str(_free_port()),
+        "MAIL_SERVERS": f"smtp://127.0.0.1:{_free_port()}?chunking={'yes' if chunking else 'no'}",
         "HOLD_SECONDS": "0",
         "BATCH_SIZE": str(batch_size_for(recipients)),
         "LEASE_SECONDS": "10",

@@ -18,14 +18,17 @@ from redis.exceptions import RedisError
 
 from campaigns.celery import BULK, LANES
 from campaigns.config import Settings
+from campaigns.mail.mail_servers import servers
 from campaigns.ops.drill_sink import DrillSink
 from campaigns.ops.embedded_redis import answers
+from campaigns.ops.process_sockets import client_ports, is_stopped
 from campaigns.ops.processes import ProcessPlan, child_environment, storing_processes, working_processes
 from campaigns.ops.run_folder import make_private_folder
 from campaigns.ops.supervisor import FIRST_PAUSE_SECONDS, Child, Supervisor
 
 NOT_NEEDED = ("web", "catcher")
 START_SECONDS = 30.0
+STANDSTILL_SECONDS = 1.0
 
 
 @dataclass
@@ -35,18 +38,22 @@ class Stage:
     settings: Settings
     environ: Mapping[str, str]
     say: Callable[[str], None]
-    most_uncertain_by_kills: int = 0
+    most_uncertain_by_kills: int = 0  # of processes that the stage has not killed itself
+    knows_whose: bool = True  # whose connections were open at a kill; else everybody's count
+    last_cut: int = 0  # how many connections the sender that was killed last had open
     sink: DrillSink = field(init=False)
     supervisor: Supervisor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sink = DrillSink(self.settings.instance_dir / "accepted.tsv", port=self.settings.mail_port)
+        (server,) = servers(self.settings)
+        record, port = self.settings.instance_dir / "accepted.tsv", server.settings.port
+        self.sink = DrillSink(record, port=port, offers_chunking=server.settings.use_chunking)
         self.supervisor = Supervisor(child_environment(self.settings, {**self.environ, "LOG_LEVEL": "info"}), self.say)
 
     @property
     def most_uncertain(self) -> int:
-        """Return how many recipients may be uncertain: one for each connection that was cut or open at a kill."""
-        return self.sink.cut_contents + self.most_uncertain_by_kills
+        """Return how many recipients may be uncertain: one for each connection that was cut, or a killed process's."""
+        return len(self.sink.cut_connections) + self.most_uncertain_by_kills
 
     @property
     def record_path(self) -> Path:
@@ -112,14 +119,25 @@ class Stage:
         """Signal a process and all that it started; it is started again. Tells whether it was running."""
         if child.process is None or child.process.poll() is not None:
             return False
-        if number == signal.SIGKILL and BULK in child.plan.name:
-            self.most_uncertain_by_kills += self.sink.open_connections
         child.pause_seconds = FIRST_PAUSE_SECONDS
         if number == signal.SIGKILL:
+            self._expect_cut(child, child.process.pid)
             os.killpg(child.process.pid, number)
         else:
             child.process.send_signal(number)
         return True
+
+    def _expect_cut(self, child: Child, pid: int) -> None:
+        """Count the connections of a process that is about to be killed; it stands still, so that none are added."""
+        if BULK not in child.plan.name:
+            return
+        os.killpg(pid, signal.SIGSTOP)
+        deadline = time.monotonic() + STANDSTILL_SECONDS
+        while not is_stopped(pid) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        ports = client_ports(self.sink.port, group=pid)
+        self.knows_whose = self.knows_whose and ports is not None
+        self.last_cut = self.sink.expect_cut(ports)
 
     def let_go(self, child: Child, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal a process, wait for its end, and do not start it again."""

@@ -35,6 +35,7 @@ class Verdict:
     by_batches: Totals
     by_ledger: Totals
     most_uncertain: int
+    knows_whose: bool = True  # else connections that were not the killed process's count too
     accepted: int = 0
     lost: list[str] = field(default_factory=list)  # the ledger says sent, the mail server never took it
     doubled: list[str] = field(default_factory=list)  # the mail server took it more than once
@@ -71,6 +72,16 @@ class Verdict:
         return self.by_batches.balances and self.by_ledger.balances and self.by_batches == self.by_ledger
 
     @property
+    def bound_in_words(self) -> str:
+        """Return what `most_uncertain` counts."""
+        if self.knows_whose:
+            return "one for each connection that a killed process had open, or that was cut in mid-mail"
+        return (
+            "one for each connection that anybody had open at a kill (a loose bound: this system does not tell whose "
+            "they were), or that was cut in mid-mail"
+        )
+
+    @property
     def holds(self) -> bool:
         """Whether nobody was lost, nobody got it twice, and all else is accounted for."""
         return not self.problems
@@ -80,9 +91,9 @@ class Verdict:
         return sum(each.was_delivered for each in self.uncertain)
 
 
-def judge(campaign_id: int, record: Iterable[Accepted], *, most_uncertain: int) -> Verdict:
+def judge(campaign_id: int, record: Iterable[Accepted], *, most_uncertain: int, knows_whose: bool = True) -> Verdict:
     """Compare the ledger with what the mail server accepted. Reads only."""
-    verdict = Verdict(campaign_totals(campaign_id), ledger_totals(campaign_id), most_uncertain)
+    verdict = Verdict(campaign_totals(campaign_id), ledger_totals(campaign_id), most_uncertain, knows_whose)
     mails: defaultdict[str, list[Accepted]] = defaultdict(list)
     for mail in record:
         mails[mail.recipient].append(mail)

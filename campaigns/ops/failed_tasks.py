@@ -115,12 +115,6 @@ def find_failure(failed_id: int) -> FailedTask | None:
     return db.session.get(FailedTask, failed_id)
 
 
-def open_failures() -> list[FailedTask]:
-    """Return the failed tasks that nobody has settled yet, newest first, at most fifty."""
-    query = select(FailedTask).where(OPEN).order_by(FailedTask.failed_at.desc(), FailedTask.id.desc())
-    return list(db.session.execute(query.limit(MOST_SHOWN)).scalars())
-
-
 def open_of_group(key: str, *, limit: int = MOST_SHOWN) -> list[FailedTask]:
     """Return open failures of one group, newest first."""
     query = select(FailedTask).where(OPEN, FailedTask.group_key == key)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-import redis
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +13,7 @@ from campaigns.celery import LANES
 from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.ops.heartbeats import Kind, all_heartbeats, is_fresh
-from campaigns.ops.queues import BrokerAway, is_full, ping_broker, redis_client
+from campaigns.ops.queues import BrokerAway, RedisState, ping_broker, redis_state
 
 OK = "ok"
 LONGEST_WAIT_SECONDS = 2.0
@@ -45,13 +44,9 @@ def check_database() -> dict[str, str]:
 
 
 def check_redis() -> dict[str, str]:
-    """Ask Redis for a sign of life."""
-    try:
-        with redis_client(current_settings().redis_url) as client:
-            client.ping()
-    except redis.RedisError:
-        return {"redis": "cannot be reached"}
-    return {"redis": "is full" if is_full(current_settings().redis_url) else OK}
+    """Ask Redis for a sign of life, and whether it takes anything."""
+    words = {RedisState.AWAY: "cannot be reached", RedisState.FULL: "is full", RedisState.OK: OK}
+    return {"redis": words[redis_state(current_settings().redis_url)]}
 
 
 def check_broker() -> dict[str, str]:

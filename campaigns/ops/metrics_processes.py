@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from campaigns import __version__
 from campaigns.config import current_settings
 from campaigns.errors import TemporaryError
-from campaigns.metrics import STARTED_NAME, counted_by_all, shared_folder
+from campaigns.metrics import STARTED_NAME, WEB, counted_by_all, shared_folder
 
 PROC = Path("/proc")
 BOOT_SLACK_SECONDS = 2.0  # how far the kernel's idea of when a process started may be from ours
@@ -44,6 +44,21 @@ def read_processes() -> list[Metric]:
     uses = _uses(counted)
     living = [_only(metric, uses) if metric.name == STARTED_NAME else metric for metric in counted]
     return [*living, *_use_metrics(uses), _disk(), _build()]
+
+
+def read_processes_of_workers() -> list[Metric]:
+    """Return the same for METRICS_PORT; while this machine has a web site only that its page has them, or they would
+    be added up twice.
+    """
+    found = read_processes()
+    living = [sample for metric in found if metric.name == STARTED_NAME for sample in metric.samples]
+    has_site = any(sample.labels["process"] == WEB for sample in living)
+    told = GaugeMetricFamily(
+        "carillon_counted_by_web_site",
+        "Whether this machine's numbers are at its web site.",
+        value=has_site,
+    )
+    return [told] if has_site else [*found, told]
 
 
 def _uses(counted: Iterable[Metric]) -> dict[tuple[str, str], ProcessUse]:

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from campaigns.extensions import db
 from campaigns.ops.metrics_campaigns import read_campaigns
-from campaigns.ops.metrics_processes import read_processes
+from campaigns.ops.metrics_processes import read_processes, read_processes_of_workers
 from campaigns.ops.metrics_site import read_outbox, read_queue_states, read_rates, read_throttles, read_workers
 
 BUDGET_SECONDS = 1.5
@@ -35,7 +35,7 @@ SITE_PARTS: dict[str, Read] = {
     "queues": read_queue_states,
     "workers": read_workers,
 }
-MACHINE_PARTS: dict[str, Read] = {"processes": read_processes}
+MACHINE_PARTS: dict[str, Read] = {"processes": read_processes_of_workers}
 FROM_DATABASE = frozenset({"campaigns", "rates", "outbox", "workers"})
 
 logger = logging.getLogger(__name__)

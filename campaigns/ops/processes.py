@@ -42,10 +42,10 @@ def working_processes(settings: Settings) -> list[ProcessPlan]:
     """Return the web site, the workers of every lane, beat, Flower if asked for, and in trial mode the mail catcher."""
     plans = [
         ProcessPlan("web", _module("gunicorn", "--config", "python:campaigns.ops.web_server", "app:create_app()")),
-        _worker("mail.now", NOW, settings, pool="threads", concurrency=4),
+        _worker("mail.now", NOW, pool="threads", concurrency=4),
         *(_bulk_worker(number, settings) for number in range(1, _bulk_processes() + 1)),
-        _worker("work", WORK, settings, pool="prefork", concurrency=2),
-        ProcessPlan("beat", _module("celery", "-A", "celery_worker", "beat")),
+        _worker("work", WORK, pool="prefork", concurrency=2),
+        ProcessPlan("beat", _module("celery_worker", "beat")),
     ]
     if settings.flower_url:
         plans.append(ProcessPlan("flower", flower_arguments()))
@@ -72,18 +72,14 @@ def child_environment(settings: Settings, environ: Mapping[str, str]) -> dict[st
     }
 
 
-def _worker(name: str, lane: str, settings: Settings, *, pool: str, concurrency: int) -> ProcessPlan:
+def _worker(name: str, lane: str, *, pool: str, concurrency: int) -> ProcessPlan:
     arguments = ["-Q", lane, "-P", pool, "-c", str(concurrency), "-n", f"{name}@%h"]
-    # Gossip and mingle are for workers that act on each other's events; ours speak through the database.
-    quiet = ["--without-gossip", "--without-mingle"]
-    if not settings.flower_url:  # Flower takes a worker for gone whose heartbeat events do not come
-        quiet.append("--without-heartbeat")
-    return ProcessPlan(name, _module("celery", "-A", "celery_worker", "worker", *arguments, *quiet))
+    return ProcessPlan(name, _module("celery_worker", "worker", *arguments))
 
 
 def _bulk_worker(number: int, settings: Settings) -> ProcessPlan:
     """Return one sending process; each of its threads has a connection of its own to the mail server."""
-    return _worker(f"mail.bulk-{number}", BULK, settings, pool="threads", concurrency=settings.bulk_threads)
+    return _worker(f"mail.bulk-{number}", BULK, pool="threads", concurrency=settings.bulk_threads)
 
 
 def _bulk_processes() -> int:

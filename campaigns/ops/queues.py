@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import redis
@@ -37,6 +38,14 @@ ANSWER_SECONDS = 1.5
 
 class BrokerAway(TemporaryError):
     """The broker did not answer in time."""
+
+
+class RedisState(StrEnum):
+    """What a Redis is good for now."""
+
+    OK = "ok"
+    FULL = "full"
+    AWAY = "away"
 
 
 @dataclass(frozen=True)
@@ -86,16 +95,16 @@ def ping_broker(settings: Settings) -> None:
         raise BrokerAway(type(error).__name__) from error
 
 
-def is_full(redis_url: str) -> bool:
-    """Tell whether a Redis answers, and refuses to take anything; every write of it is tried with one of no meaning."""
+def redis_state(redis_url: str) -> RedisState:
+    """Return whether a Redis answers, and takes what it is given: it is asked to write something of no meaning."""
     try:
         with redis_client(redis_url) as client:
             client.set("carillon/probe", 1, ex=60)
     except redis.OutOfMemoryError:
-        return True
+        return RedisState.FULL
     except redis.RedisError:
-        return False
-    return False
+        return RedisState.AWAY
+    return RedisState.OK
 
 
 def check_command(settings: Settings) -> str:

@@ -29,7 +29,8 @@ from celery.worker import state as worker_state
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-import campaigns.ops.failure_signals  # noqa: F401 - connects what tells of failed tasks
+import campaigns.ops.failure_signals
+import campaigns.ops.held_start  # noqa: F401 - both connect receivers; this one holds a start before anything here begins
 from campaigns.clock import utcnow
 from campaigns.extensions import db
 from campaigns.masking import mask

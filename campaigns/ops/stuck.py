@@ -101,10 +101,13 @@ def running_now() -> list[Running]:
 def _long_tasks(heartbeats: list[Heartbeat]) -> Iterator[Stuck]:
     for each in heartbeats:
         for task in running_tasks(each) if each.kind == Kind.WORKER else ():
-            is_late = utcnow() - task.started_at > timedelta(seconds=expected_seconds(task.name))
-            if is_late or not is_fresh(each):
-                kind = StuckKind.LONG_TASK if is_fresh(each) else StuckKind.LOST_TASK
-                yield Stuck(kind, task.started_at, object_of(task.name, task.args), task.name, _process(each))
+            about = object_of(task.name, task.args)
+            if not is_fresh(each):
+                # Of a campaign, an import or a mail its rows say whether it goes on: others take up what was left.
+                if not about.text:
+                    yield Stuck(StuckKind.LOST_TASK, task.started_at, about, task.name, _process(each))
+            elif utcnow() - task.started_at > timedelta(seconds=expected_seconds(task.name)):
+                yield Stuck(StuckKind.LONG_TASK, task.started_at, about, task.name, _process(each))
 
 
 def _of_rows(after: timedelta, heartbeats: list[Heartbeat]) -> Iterator[Stuck]:

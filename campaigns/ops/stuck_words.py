@@ -66,8 +66,8 @@ def _advice(stuck: Stuck) -> str:
         StuckKind.MAIL: _(
             "See that the mail server answers and a worker of the lane “%(lane)s” runs.", lane="mail.now"
         ),
-        StuckKind.LANE: _("Start a worker: %(command)s", command=f"celery -A celery_worker worker -Q {stuck.task}"),
-        StuckKind.TIMER: _("Start the timer: %(command)s", command="celery -A celery_worker beat"),
+        StuckKind.LANE: _("Start a worker: %(command)s", command=f"python -m celery_worker worker -Q {stuck.task}"),
+        StuckKind.TIMER: _("Start the timer: %(command)s", command="python -m celery_worker beat"),
         StuckKind.TICK: _("See that a worker of the lane “%(lane)s” runs, and whether its queue is long.", lane="work"),
         StuckKind.BROKER: _("Start it again. What waits is in the database and goes out when it is back."),
     }

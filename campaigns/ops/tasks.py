@@ -9,6 +9,7 @@ from campaigns.ops.clean_up import clean_up
 from campaigns.ops.heartbeats import Kind, forget_lost_processes, record_heartbeat
 from campaigns.periodic_jobs import due_jobs, run_if_due
 from campaigns.reports.ledger_checks import check_ledgers
+from campaigns.sentry_if_set import tell_sentry_of_tick
 
 DUE_AGAIN_SECONDS = 60  # a message that nobody takes in time is forgotten; the row is still due
 
@@ -18,6 +19,7 @@ def beat_tick() -> None:
     """Note that a message of beat came through the broker to a worker, and forget processes that are long gone."""
     record_heartbeat("tick", kind=Kind.TICK)
     forget_lost_processes()
+    tell_sentry_of_tick()
 
 
 @shared_task(name="ops.start_due_jobs", soft_time_limit=20, time_limit=30)

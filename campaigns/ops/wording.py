@@ -25,7 +25,7 @@ def task_words(name: str) -> str:
     words = {
         "mail.send_mail": _("Send a single mail"),
         "mail.sweep_outbox": _("Look for single mails left behind"),
-        "accounts.note_refused_login": _("Note a log-in that was refused"),
+        "accounts.record_refusals": _("Note log-ins that were refused"),
         "delivery.send_batch": _("Send a batch"),
         "delivery.record_totals": _("Record the totals"),
         "delivery.end_hold": _("End the hold of a launch"),
@@ -44,6 +44,8 @@ def task_words(name: str) -> str:
         "reports.send_digests": _("Send admins their daily digest"),
         "ops.start_due_jobs": _("Start jobs that are due"),
         "ops.check_ledgers": _("Recount the ledgers, and prepare the database’s plans"),
+        "settings.run_check": _("Send a test mail, or look at the sending domain"),
+        "settings.resume_checks": _("Look for tests left behind"),
         "audit.seal": _("Seal the activity log"),
         "audit.check": _("Check the activity log"),
         "ops.beat_tick": _("Note the timer's tick"),

@@ -18,12 +18,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select
 
 from campaigns import __version__
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
+from campaigns.database_version import database_revision
 from campaigns.errors import CarillonError
 from campaigns.extensions import db
 from campaigns.site import Site, SiteView
@@ -109,12 +109,6 @@ def forget_old_backups(folder: Path, *, keep: int) -> list[Path]:
     for path in old:
         path.unlink(missing_ok=True)
     return old
-
-
-def database_revision() -> str:
-    """Return the migration that the database stands at; empty before the first."""
-    with db.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def _collect(draft: Path, made_at: datetime) -> Manifest:

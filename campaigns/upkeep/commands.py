@@ -12,10 +12,10 @@ from flask import Flask
 from flask.cli import with_appcontext
 
 from campaigns.config import current_settings
+from campaigns.findings import Finding, Level
 from campaigns.ops.command_line import answer_json, operator_command, tell
 from campaigns.upkeep.backups import Backup, forget_old_backups, make_backup, read_backup
 from campaigns.upkeep.doctor import Wishes, examine
-from campaigns.upkeep.findings import Finding, Level
 from campaigns.upkeep.restoring import Restored, restore
 from campaigns.upkeep.upgrading import Upgraded, upgrade_site
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from flask_babel import force_locale
 from sqlalchemy.exc import SQLAlchemyError
 
+from campaigns.config import current_settings
+from campaigns.findings import Finding, good, note
+from campaigns.mail.domain_checks import Domain, Fact, check_domain
+from campaigns.mail.domain_words import describe_fact
 from campaigns.site import default_sender
-from campaigns.upkeep.doctor_domain import Domain, check_domain
 from campaigns.upkeep.doctor_outside import check_mail_servers, check_public_address
 from campaigns.upkeep.doctor_places import check_clock, check_disk, check_settings
 from campaigns.upkeep.doctor_servers import check_broker, check_database, check_processes, check_redis
-from campaigns.upkeep.findings import Finding, good, note
 
 OWN_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_settings,
@@ -24,6 +27,13 @@ OWN_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_clock,
     check_public_address,
 )
+
+
+OPTIONS = {
+    "no_answer": " (--nameserver HOST)",
+    "dkim_unnamed": " (--selector NAME)",
+    "ptr_unnamed": " (--ip ADDRESS)",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,16 @@ def _check_sender(wishes: Wishes) -> Iterator[Finding]:
     if wishes.offline or is_reserved(domain):
         yield note("sending domain", f"{domain} is not looked up")
         return
-    yield from check_domain(Domain(domain, wishes.selectors, wishes.addresses, wishes.nameserver))
+    nameserver = wishes.nameserver or current_settings().dns_server
+    for fact in check_domain(Domain(domain, wishes.selectors, wishes.addresses, nameserver)):
+        yield _in_words(fact)
+
+
+def _in_words(fact: Fact) -> Finding:
+    """Commands speak English, and name the option that says what was not known."""
+    with force_locale("en"):
+        found, advice = describe_fact(fact)
+    return Finding(fact.check, fact.level, found, advice + OPTIONS.get(fact.code, ""))
 
 
 def is_reserved(name: str) -> bool:

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from campaigns.clock import utcnow
 from campaigns.config import LOOPBACK_HOSTS, current_settings
+from campaigns.findings import Finding, Level, bad, good, note, warn
 from campaigns.mail.mail_servers import MailServer, servers
 from campaigns.mail.smtp import ConnectionNotOpened
 from campaigns.mail.smtp_errors import LoginFailed, TlsFailed
 from campaigns.mail.transcript import Transcript, send_and_listen
-from campaigns.upkeep.findings import Finding, Level, bad, good, note, warn
 
 ANSWER_SECONDS = 8.0
 CERTIFICATE_DAYS = 14

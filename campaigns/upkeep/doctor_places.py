@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
+from campaigns.findings import Finding, bad, good, note, warn
 from campaigns.ops.queues import redis_client
-from campaigns.upkeep.findings import Finding, bad, good, note, warn
 
 SHORTEST_KEY = 32
 LITTLE_SPACE, NO_SPACE = 2_000_000_000, 300_000_000  # bytes

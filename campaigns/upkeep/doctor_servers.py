@@ -12,14 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from campaigns.celery import LANES
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
+from campaigns.database_version import database_revision, known_revisions
 from campaigns.delivery.copy_guard import is_held
 from campaigns.extensions import db
+from campaigns.findings import Finding, bad, good, note, warn
 from campaigns.ops.heartbeats import SILENT_AFTER, Kind
 from campaigns.ops.models import Heartbeat
 from campaigns.ops.queues import BrokerAway, check_command, ping_broker, redis_client
-from campaigns.upkeep.backups import database_revision
-from campaigns.upkeep.findings import Finding, bad, good, note, warn
-from campaigns.upkeep.restoring import known_revisions
 
 OLDEST_POSTGRES = 130_000  # as server_version_num
 OLDEST_REDIS = (6, 2)
@@ -136,14 +135,14 @@ def check_processes() -> Iterator[Finding]:
 def _check_lane(lane: str, workers: int) -> Finding:
     if workers:
         return good(f"lane {lane}", f"{workers} worker{'s' if workers > 1 else ''}")
-    command = f"celery -A celery_worker worker -Q {lane}"
+    command = f"python -m celery_worker worker -Q {lane}"
     return bad(f"lane {lane}", "no worker has given a sign of life for half a minute", f"Start one: {command}")
 
 
 def _check_beat(kinds: list[str]) -> Iterator[Finding]:
     beats = kinds.count(Kind.BEAT)
     if not beats:
-        yield bad("beat", "does not run", "Start it: celery -A celery_worker beat")
+        yield bad("beat", "does not run", "Start it: python -m celery_worker beat")
     elif beats > 1:
         yield note("beat", f"{beats} run at once", "That does no harm, but one is enough.")
     elif Kind.TICK not in kinds:

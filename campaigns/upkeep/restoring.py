@@ -7,9 +7,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from flask import current_app
 from flask_migrate import upgrade
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +15,7 @@ from campaigns.accounts.logins import drop_every_login
 from campaigns.audit.services import Target, record_action
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
+from campaigns.database_version import known_revisions
 from campaigns.delivery.copy_guard import mark_restored
 from campaigns.errors import CarillonError
 from campaigns.extensions import db
@@ -74,14 +72,6 @@ def _fitting(path: Path) -> Manifest:
             f"{path.name} was made by Carillon {manifest.version}, which is newer than this one; update first."
         )
     return manifest
-
-
-def known_revisions() -> list[str]:
-    """Return the migrations that this version knows, oldest first."""
-    folder = current_app.extensions["migrate"].directory
-    config = Config()
-    config.set_main_option("script_location", str(folder))
-    return [script.revision for script in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))]
 
 
 def _make_sure_of(*, replace: bool) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask_migrate import upgrade
+from psycopg.errors import DeadlockDetected
+from sqlalchemy.exc import OperationalError
 
 from campaigns.config import current_settings
+from campaigns.database_version import database_revision, known_revisions
 from campaigns.errors import CarillonError
 from campaigns.extensions import db
-from campaigns.upkeep.backups import Backup, database_revision, make_backup
+from campaigns.upkeep.backups import Backup, make_backup
 from campaigns.upkeep.dumps import is_empty
-from campaigns.upkeep.restoring import known_revisions, running_processes
+from campaigns.upkeep.restoring import running_processes
+
+TRIES = 5  # a deadlock is found within a second, and what we collided with has then ended
 
 
 class NewerDatabase(CarillonError):
@@ -41,5 +46,16 @@ def upgrade_site(*, with_backup: bool) -> Upgraded:
     saved = make_backup(current_settings().instance_dir / "backups") if with_backup and is_behind else None
     working = running_processes() if is_behind else []
     db.session.remove()
-    upgrade()
+    _migrate()
     return Upgraded(before=before, after=database_revision(), saved=saved, working=working)
+
+
+def _migrate() -> None:
+    """Run the migrations, all or none; again where a process that still works held a table we wanted, and we its."""
+    for tries_left in reversed(range(TRIES)):
+        try:
+            upgrade()
+            break
+        except OperationalError as error:
+            if not tries_left or not isinstance(error.orig, DeadlockDetected):
+                raise

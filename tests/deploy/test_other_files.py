@@ -103,10 +103,12 @@ def redis_as_shipped(tmp_path: Path) -> Iterator[redis.Redis]:
         text = text.replace(there, here)
     (tmp_path / "redis.conf").write_text(text)
     process = subprocess.Popen([parts.redis_binary(), str(tmp_path / "redis.conf")], stdout=subprocess.DEVNULL)
-    with redis.Redis(port=port) as client:
-        yield parts.wait_until(lambda: answering(client), seconds=20, what="Redis")
-    process.terminate()
-    process.wait(timeout=20)
+    try:
+        with redis.Redis(port=port) as client:
+            yield parts.wait_until(lambda: answering(client), seconds=20, what="Redis")
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 def answering(client: redis.Redis) -> redis.Redis | None:
@@ -152,7 +154,10 @@ def compose() -> dict[str, Any]:
 def test_containers_run_what_the_units_run_and_are_locked_in(compose: dict[str, Any]) -> None:
     services = compose["services"]
     own = {name: each for name, each in services.items() if each["image"] == "carillon:local"}
-    commands = {re.sub(r"mail\.bulk-\d", "mail.bulk", " ".join(each["command"])) for each in own.values()}
+    commands = {
+        re.sub(r"mail\.bulk-\d", "mail.bulk", " ".join(each["command"]).removeprefix("python -m "))
+        for each in own.values()
+    }
     assert commands - {"flask upgrade"} == commands_of_units()
     for name, each in own.items():
         assert each["read_only"], name
@@ -179,6 +184,14 @@ def test_images_are_pinned_and_hold_no_secret(compose: dict[str, Any]) -> None:
     assert not taken & {"instance", "deploy", ".git", "tests"}
     assert all((ROOT / name).exists() for name in taken)
     assert "${POSTGRES_PASSWORD:?" in (DEPLOY / "compose.yml").read_text()
+
+
+def test_the_nightly_backup_is_the_one_of_the_readme() -> None:
+    unit = (DEPLOY / "systemd" / "carillon-backup.service").read_text()
+    command = re.search(r"carillon (backup .*)' > /etc/cron\.d", (DEPLOY / "README.md").read_text())
+    assert command
+    assert f" {command[1]}\n" in unit
+    assert "ReadWritePaths=/var/backups/carillon\n" in unit
 
 
 def test_the_readme_names_files_and_commands_that_are_there() -> None:

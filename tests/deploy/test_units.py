@@ -33,6 +33,8 @@ def test_systemd_finds_nothing_wrong_and_the_services_are_locked_in(tmp_path: Pa
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         parts.skip("systemd-analyze is not installed (apt-get install systemd)")
+    if os.geteuid() and not Path("/run/systemd").is_dir():
+        parts.skip("systemd does not run here, and only root may make the folder that systemd-analyze asks for")
     units = tmp_path / "units"
     shutil.copytree(FOLDER, units)
     for path in units.rglob("carillon*"):
@@ -41,11 +43,11 @@ def test_systemd_finds_nothing_wrong_and_the_services_are_locked_in(tmp_path: Pa
     environ = {**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:", "SYSTEMD_COLORS": "0"}
 
     def ask(*arguments: str) -> tuple[int, str]:
-        command = [str(analyze), *arguments, *NAMES]
+        command = [str(analyze), *arguments, *NAMES, "carillon-backup.service"]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    assert ask("verify", "--man=no", "carillon.target") == (0, "")
+    assert ask("verify", "--man=no", "carillon.target", "carillon-backup.timer") == (0, "")
     status, said = ask("security", "--offline=true", "--threshold=20", "--no-pager")
     assert status == 0, said
 

@@ -68,10 +68,10 @@ class Service:
 
 
 def read_service(name: str) -> Service:
-    """Read a service and the shared file, which systemd applies to every carillon-*.service."""
+    """Read a service, and then the shared file, which systemd applies to each and which has the last word."""
     says: dict[str, list[str]] = defaultdict(list)
     template = re.sub(r"@.*\.service", "@.service", name)
-    for path in (FOLDER / "carillon-.service.d" / "common.conf", FOLDER / template):
+    for path in (FOLDER / template, FOLDER / "carillon-.service.d" / "common.conf"):
         for line in path.read_text().splitlines():
             if "=" in line and not line.startswith("#"):
                 key, _, value = line.partition("=")

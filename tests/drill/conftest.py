@@ -30,9 +30,9 @@ def make_experiment(database_url: str) -> Iterator[Callable[..., Experiment]]:
     """Make an experiment with further settings, in whose application the test goes on."""
     endings: list[Callable[[], None]] = []
 
-    def make(**more: str) -> Experiment:
+    def make(*, chunking: bool = False, **more: str) -> Experiment:
         folder = short_folder()
-        environ = {**os.environ, **environment(str(folder), database_url, free_port(), **more)}
+        environ = {**os.environ, **environment(str(folder), database_url, free_port(), chunking=chunking, **more)}
         settings = load_settings(environ)
         app = create_app(settings)
         context = app.app_context()

@@ -95,15 +95,14 @@ class Experiment:
         return process.pid
 
 
-def environment(folder: str, database_url: str, port: int, **more: str) -> Mapping[str, str]:
-    """Return the environment of one experiment's processes."""
+def environment(folder: str, database_url: str, port: int, *, chunking: bool = False, **more: str) -> Mapping[str, str]:
+    """Return the environment of one experiment's processes; with `chunking` contents are handed over with BDAT."""
     return {
         "TESTING": "true",
         "INSTANCE_DIR": folder,
         "DATABASE_URL": database_url,
         "SECRET_KEY": "a-key-for-tests-only",
-        "MAIL_SERVER": "127.0.0.1",
-        "MAIL_PORT": str(port),
+        "MAIL_SERVERS": f"smtp://127.0.0.1:{port}?chunking={'yes' if chunking else 'no'}",
         "PUBLIC_BASE_URL": "http://carillon.example.test",
         "HOLD_SECONDS": "0",
         "BATCH_SIZE": "100",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from sqlalchemy import func, select
 
 from campaigns.compose.models import Campaign
 from campaigns.delivery.models import Delivery
 from campaigns.extensions import db
-from campaigns.ops.drill_sink import Mischief, Step
+from campaigns.ops.drill_mischief import Mischief, Step
 from tests.drill.harness import Experiment
 from tests.people import make_user
 
@@ -36,7 +39,11 @@ def trouble_of(campaign_id: int) -> str | None:
     return db.session.scalar(select(Campaign.trouble).where(Campaign.id == campaign_id))
 
 
-def test_who_was_handed_over_without_an_answer_is_named_and_gets_nothing_twice(experiment: Experiment) -> None:
+@pytest.mark.parametrize("chunking", [False, True], ids=["DATA", "BDAT"])
+def test_who_was_handed_over_without_an_answer_is_named_and_gets_nothing_twice(
+    make_experiment: Callable[..., Experiment], chunking: bool
+) -> None:
+    experiment = make_experiment(chunking=chunking)
     experiment.start()
     experiment.launch(600)
     for accepted in (100, 200, 300):
@@ -46,6 +53,19 @@ def test_who_was_handed_over_without_an_answer_is_named_and_gets_nothing_twice(e
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
     assert (len(verdict.uncertain), verdict.uncertain_delivered, verdict.by_ledger.sent) == (6, 3, 594)
+
+
+def test_chunks_that_are_refused_cost_their_own_recipients_only(make_experiment: Callable[..., Experiment]) -> None:
+    """The mail server believes nothing after a refused chunk until it hears RSET."""
+    experiment = make_experiment(chunking=True)
+    experiment.start()
+    experiment.launch(400)
+    for accepted in (50, 100, 150):
+        experiment.wait_for_mails(accepted)
+        experiment.stage.sink.arrange(Mischief(Step.CONTENT, 4, "554 5.6.0 Message refused"))
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert (verdict.by_ledger.failed, verdict.by_ledger.sent, verdict.uncertain) == (12, 388, [])
 
 
 def test_a_domain_that_wants_no_more_for_now_holds_up_nobody_else(experiment: Experiment) -> None:

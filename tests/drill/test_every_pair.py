@@ -15,8 +15,8 @@ from app import create_app
 from campaigns.accounts.models import User
 from campaigns.audience.models import ImportState, UserImport
 from campaigns.extensions import db
+from campaigns.ops.drill_mischief import Mischief, Step
 from campaigns.ops.drill_record import read_record
-from campaigns.ops.drill_sink import Mischief, Step
 from tests.delivery.campaigns import make_campaign
 from tests.drill.harness import Experiment
 from tests.drill.rabbitmq import rabbitmq_settings

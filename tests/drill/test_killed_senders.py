@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from campaigns.ops.drill_sink import Mischief, Step
+from campaigns.ops.drill_mischief import Mischief, Step
 from tests.drill.harness import Experiment
 
 THREADS = 2  # of each sender: as many connections
@@ -40,8 +41,15 @@ def test_killing_one_process_of_a_pool_leaves_at_most_one_uncertain(experiment: 
     assert experiment.wait_for_end().problems == []
 
 
-def test_a_sender_killed_before_it_hears_that_its_mail_was_accepted(experiment: Experiment) -> None:
+@pytest.fixture(params=["DATA", "BDAT"])
+def experiment_by_command(make_experiment: Callable[..., Experiment], request: pytest.FixtureRequest) -> Experiment:
+    """An experiment whose contents are handed over with one command or the other."""
+    return make_experiment(chunking=request.param == "BDAT")
+
+
+def test_a_sender_killed_before_it_hears_that_its_mail_was_accepted(experiment_by_command: Experiment) -> None:
     """The mail server has it, the sender cannot know: uncertain, by name, and not sent again."""
+    experiment = experiment_by_command
     experiment.start()
     experiment.launch(300)
     experiment.wait_for_mails(50)
@@ -53,8 +61,9 @@ def test_a_sender_killed_before_it_hears_that_its_mail_was_accepted(experiment: 
     assert any(each.was_delivered and each.reason == "worker_lost" for each in verdict.uncertain)
 
 
-def test_a_sender_killed_before_the_mail_server_has_its_mail(experiment: Experiment) -> None:
+def test_a_sender_killed_before_the_mail_server_has_its_mail(experiment_by_command: Experiment) -> None:
     """The mail server has nothing, and nobody can prove it: uncertain, by name, and not sent again by itself."""
+    experiment = experiment_by_command
     experiment.start()
     experiment.launch(300)
     experiment.wait_for_mails(50)

@@ -32,13 +32,15 @@ def flask(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 def test_a_short_drill_holds_and_leaves_nothing_behind(database_url: str, database_kind: str, tmp_path: Path) -> None:
     environ = {"DATABASE_URL": database_url, "INSTANCE_DIR": str(tmp_path / "i"), "TMPDIR": str(tmp_path)}
     before = drill_databases(database_url) if database_kind == "postgresql" else set()
-    done = flask("drill", "--faults", "3", "--seed", "11", "--recipients", "400", "--json", **environ)
+    seed, command = ("12", "DATA") if database_kind == "postgresql" else ("11", "BDAT")
+    done = flask("drill", "--faults", "3", "--seed", seed, "--recipients", "400", "--json", **environ)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["holds"], answer["lost"], answer["doubled"], answer["equation"]) == (True, 0, 0, True)
     assert answer["totals"]["recipients"] == 400
     assert answer["uncertain"] <= answer["most_uncertain"]
-    assert "Drill with seed 11: 400 recipients, 3 faults" in done.stderr
+    assert f"Drill with seed {seed}: 400 recipients, 3 faults" in done.stderr
+    assert f"contents by {command}" in done.stderr
     assert list(tmp_path.glob("carillon-drill-*")) == []
     if database_kind == "postgresql":
         assert drill_databases(database_url) <= before

@@ -10,13 +10,18 @@ from sqlalchemy import select
 
 from campaigns.audience.models import ImportProblem, UserImport
 from campaigns.clock import freeze, utcnow
+from campaigns.delivery.attempts import tell
+from campaigns.delivery.models import AttemptOutcome, Delivery, DeliveryAttempt
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.mail.services import queue_mail
 from campaigns.ops.clean_up import clean_up as run_clean_up
-from campaigns.ops.failed_tasks import SET_ASIDE, Failure, open_failures, record_failure, settle_failure
+from campaigns.ops.failed_tasks import SET_ASIDE, Failure, record_failure, settle_failure
 from campaigns.ops.heartbeats import Kind, all_heartbeats, record_heartbeat
 from campaigns.ops.tasks import beat_tick
+from tests.delivery.campaigns import launch_and_freeze
+from tests.ops.failures import open_failures
+from tests.people import make_users
 
 pytestmark = pytest.mark.both_databases
 
@@ -45,6 +50,18 @@ def test_failed_tasks_go_a_month_after_they_were_settled_and_three_after_nobody_
     run_clean_up()
     db.session.expire_all()
     assert [failed.name for failed in open_failures()] == ["c"]
+
+
+def test_attempts_go_after_a_year_and_the_ledger_stays(app: Flask) -> None:
+    make_users(1)
+    campaign_id = launch_and_freeze()
+    for days_ago in (366, 364):
+        with freeze(utcnow() - timedelta(days=days_ago)):
+            tell(AttemptOutcome.UNCERTAIN, Delivery.campaign_id == campaign_id, reason=str(days_ago))
+            db.session.commit()
+    run_clean_up()
+    assert list(db.session.scalars(select(DeliveryAttempt.reason))) == ["364"]
+    assert db.session.get(Delivery, (campaign_id, 1))
 
 
 def test_imports_go_after_three_months_with_the_addresses_that_were_not_taken(app: Flask) -> None:

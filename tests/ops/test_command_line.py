@@ -104,7 +104,7 @@ def test_send_and_wait_ends_when_all_is_sent(
     run: Callable[..., Any], body: str, start_process: Callable[..., Any], sink: Sink
 ) -> None:
     make_users(25)
-    worker = start_process("celery", "-A", "celery_worker", "worker", "-P", "threads", "-c", "4")
+    worker = start_process("celery_worker", "worker", "-P", "threads", "-c", "4")
     answer = run("campaigns", "send", "--subject", "소식", "--body", body, "--no-hold", "--wait", "--json")
     worker.send_signal(signal.SIGTERM)
     assert answer.returncode == 0, answer.stderr

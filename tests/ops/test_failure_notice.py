@@ -13,8 +13,9 @@ from campaigns.clock import freeze, utcnow
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from campaigns.mail.services import deliver_mail
-from campaigns.ops.failed_tasks import SET_ASIDE, Failure, open_failures, record_failure, settle_failure
+from campaigns.ops.failed_tasks import SET_ASIDE, Failure, record_failure, settle_failure
 from campaigns.ops.failure_notice import tell_admins_of_failures
+from tests.ops.failures import open_failures
 from tests.people import make_user
 from tests.smtp_sink import Sink
 

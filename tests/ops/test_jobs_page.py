@@ -21,7 +21,7 @@ from campaigns.clock import freeze, utcnow
 from campaigns.extensions import db
 from campaigns.mail.services import queue_mail
 from campaigns.mail.tasks import send_mail
-from campaigns.ops.failed_tasks import Failure, open_failures, record_failure
+from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.failure_kinds import FailureKind
 from campaigns.ops.heartbeats import Kind, record_heartbeat
 from campaigns.ops.jobs import Trouble, read_jobs
@@ -29,6 +29,7 @@ from campaigns.ops.models import FailedTask
 from campaigns.ops.repeating import what_a_repeat_does
 from campaigns.ops.scheduled import is_periodic
 from tests.delivery.campaigns import make_campaign
+from tests.ops.failures import open_failures
 from tests.pages import forms_of
 from tests.parts import RedisServer
 from tests.people import log_in, make_user
@@ -62,8 +63,8 @@ def test_all_well_is_said_in_one_sentence(owner_client: FlaskClient, all_reporti
 def test_nobody_reporting_is_stopped_with_the_commands_to_start(owner_client: FlaskClient) -> None:
     page = owner_client.get("/jobs", headers=ENGLISH).text
     assert "Jobs have stopped." in page
-    assert "celery -A celery_worker worker -Q mail.now,mail.bulk,work" in page
-    assert "celery -A celery_worker beat" in page
+    assert "python -m celery_worker worker -Q mail.now,mail.bulk,work" in page
+    assert "python -m celery_worker beat" in page
 
 
 def test_redis_away_shows_a_red_box_with_the_command_to_check(

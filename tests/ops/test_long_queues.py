@@ -22,7 +22,7 @@ from campaigns.mail.models import OutboxMail
 from tests.delivery.campaigns import make_campaign
 from tests.pages import forms_of, submit
 from tests.parts import RedisServer
-from tests.people import make_user, make_users
+from tests.people import log_in, make_user, make_users
 
 RunQueued = Callable[..., list[str]]
 
@@ -163,4 +163,39 @@ def test_with_redis_away_nothing_is_held(environ: dict[str, str]) -> None:
     app = create_app(load_settings({**environ, "REDIS_URL": "redis://127.0.0.1:1/0"}))
     with app.app_context():
         assert find_backlog() is None
+    app.extensions["celery"].close()
+
+
+@pytest.mark.both_databases
+def test_the_jobs_page_says_of_the_queues_what_the_dashboard_says(
+    app: Flask, owner_client: FlaskClient, redis_to_fill: RedisServer
+) -> None:
+    fill(21)
+    page = owner_client.get("/jobs").text
+    assert "New campaigns wait: a queue is too long (Announcements)." in page
+    assert "21 tasks wait, and the mark is 20." in page
+    with redis_to_fill.client() as client:
+        client.config_set("maxmemory", "1mb")
+    page = owner_client.get("/jobs").text
+    assert "Jobs have stopped." in page
+    assert "Redis is full, so nothing can be put into the queues." in page
+
+
+@pytest.mark.parametrize(
+    ("told", "at_home", "on_jobs_page"),
+    [
+        ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis cannot be reached.", "Redis cannot be reached."),
+        ({"BROKER_URL": "amqp://127.0.0.1:1//"}, "RabbitMQ cannot be reached.", "The message queue cannot be reached."),
+    ],
+)
+def test_what_is_away_is_said_on_the_dashboard_and_on_the_jobs_page(
+    environ: dict[str, str], told: dict[str, str], at_home: str, on_jobs_page: str
+) -> None:
+    app = create_app(load_settings({**environ, "BROKER_URL": environ["REDIS_URL"], **told}))
+    with app.app_context():
+        client = log_in(app, make_user("ada@example.com", role="owner", language="en", password=True))
+    assert at_home in client.get("/").text
+    page = client.get("/jobs").text
+    assert on_jobs_page in page
+    assert "Jobs have stopped." in page
     app.extensions["celery"].close()

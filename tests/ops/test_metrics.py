@@ -27,6 +27,7 @@ from campaigns.mail.services import queue_mail
 from campaigns.metrics import INSTRUMENTS
 from campaigns.ops.heartbeats import Kind, record_heartbeat
 from campaigns.ops.metrics_campaigns import MOST_NAMED
+from campaigns.ops.metrics_processes import read_processes_of_workers
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.ops.scraping import Page
 from tests.parts import ROOT, RedisServer
@@ -253,7 +254,12 @@ def test_a_redis_that_hangs_costs_less_than_two_seconds(
 
 
 def test_the_list_of_metrics_is_complete(app: Flask, client: FlaskClient) -> None:
-    exported = {**read(client).families, **{each.name: each for i in INSTRUMENTS for each in i.describe()}}
+    of_workers = {each.name: each for each in read_processes_of_workers()}
+    exported = {
+        **of_workers,
+        **read(client).families,
+        **{each.name: each for i in INSTRUMENTS for each in i.describe()},
+    }
     told = {
         (name.removesuffix("_total"), kind, words)
         for name, kind, words in re.findall(

@@ -25,7 +25,7 @@ from tests.parts import ROOT, end_process_group, wait_until
 from tests.people import make_user, make_users
 from tests.smtp_sink import free_port
 
-WORKER = ("celery", "-A", "celery_worker", "worker", "--loglevel=warning", "--without-gossip", "--without-mingle")
+WORKER = ("celery_worker", "worker", "--loglevel=warning")
 WEB = ("gunicorn", "--config", "python:campaigns.ops.web_server", "app:create_app()")
 COUNT_AND_END = """
 import os, sys
@@ -113,12 +113,36 @@ def test_a_machine_without_a_web_site_serves_its_processes_to_those_who_know_the
     assert page
     assert page.labels("carillon_process_start_time_seconds", "process") == {"mail.now"}
     assert page.labels("carillon_scrape_ok", "part") == {"processes"}
-    start_process("celery", "-A", "celery_worker", "beat", **settings)
+    start_process("celery_worker", "beat", **settings)
     end_process_group(first)
     page = wait_until(
         lambda: answers(port) and scrape(port, Authorization="Bearer secret"), seconds=40, what="beat to take the port"
     )
     assert page.labels("carillon_process_start_time_seconds", "process") == {"beat"}
+    assert page.sum("carillon_counted_by_web_site") == 0
+
+
+def test_beside_a_web_site_the_port_leaves_its_numbers_to_it_so_that_none_count_twice(
+    app: Flask, start_process: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    port, web_port = free_port(), free_port()
+    start_process("celery", "-A", "celery_worker", "beat", METRICS_PORT=str(port))
+    run_and_end(metrics_dir(app))
+    alone = wait_until(lambda: scrape(port), seconds=30, what="beat's page")
+    assert sent_on(alone) == 3
+    site = start_process(*WEB, PORT=str(web_port))
+    beside = wait_until(lambda: scrape(web_port), seconds=30, what="the web site")
+    at_port = scrape(port)
+    assert at_port
+    assert (sent_on(beside), sent_on(at_port)) == (3, 0)
+    assert at_port.sum("carillon_counted_by_web_site") == 1
+    assert at_port.is_ok("processes")
+    end_process_group(site)
+    wait_until(lambda: (page := scrape(port)) and sent_on(page) == 3, seconds=10, what="the port to tell them again")
+
+
+def sent_on(page: Page) -> float:
+    return page.sum("carillon_mails_total", kind="single", outcome="sent")
 
 
 def answers(port: int) -> bool:

@@ -14,8 +14,8 @@ from tests.parts import ROOT
 STARTS = {
     "supervisor": ["campaigns.ops.up"],
     "flask": ["flask", "campaigns", "status", "1"],
-    "worker": ["celery", "-A", "celery_worker", "worker"],
-    "beat": ["celery", "-A", "celery_worker", "beat"],
+    "worker": ["celery_worker", "worker"],
+    "beat": ["celery_worker", "beat"],
     "gunicorn": ["gunicorn", "--config", "python:campaigns.ops.web_server", "app:create_app()"],
     "flower": ["celery", "-A", "celery_worker", "flower", "--conf=campaigns/ops/flower_server.py"],
     "catcher": ["campaigns.ops.catcher"],

@@ -188,14 +188,28 @@ def test_a_task_that_runs_too_long_is_named_with_its_worker(app: Flask) -> None:
     assert kinds() == ["long_task"]
 
 
+def report_others() -> None:
+    record_heartbeat("host:3:all", kind=Kind.WORKER, lanes=",".join(LANES))
+    record_heartbeat("host:4:beat", kind=Kind.BEAT)
+    record_heartbeat("tick", kind=Kind.TICK)
+
+
 def test_tasks_of_a_worker_that_fell_silent_are_named(app: Flask) -> None:
     with freeze(utcnow() - timedelta(minutes=2)):
         report(running("ops.clean_up", since=150))
-    report_others = ("host:3:all", "host:4:beat")
-    record_heartbeat(report_others[0], kind=Kind.WORKER, lanes=",".join(LANES))
-    record_heartbeat(report_others[1], kind=Kind.BEAT)
-    record_heartbeat("tick", kind=Kind.TICK)
+    report_others()
     assert "Its worker has fallen silent: Clean up on host:1" in ask(app).output
+
+
+def test_a_batch_of_a_worker_that_fell_silent_is_stuck_only_when_its_rows_say_so(app: Flask) -> None:
+    make_users(3)
+    with freeze(utcnow() - timedelta(minutes=10)):
+        campaign_id = launch_and_freeze(subject="November news")
+        report(running("delivery.send_batch", campaign_id, 1, since=700))
+    report_others()
+    assert kinds() == ["campaign"]
+    age(Campaign, state="sent")
+    assert kinds() == []
 
 
 def test_a_queue_without_a_worker_is_named_with_the_command(app: Flask) -> None:
@@ -203,7 +217,7 @@ def test_a_queue_without_a_worker_is_named_with_the_command(app: Flask) -> None:
     send_mail.apply_async((1,), headers={"published_at": time.time() - 120})
     output = ask(app).output
     assert "Nobody takes messages of this lane: Single mails (1), for 2 minutes" in output
-    assert "celery -A celery_worker worker -Q mail.now" in output
+    assert "python -m celery_worker worker -Q mail.now" in output
 
 
 def test_a_timer_that_does_not_report_and_a_tick_that_does_not_come_are_named(app: Flask) -> None:
@@ -255,9 +269,7 @@ def test_the_dashboard_says_what_is_stuck(owner_client: FlaskClient, all_reporti
 
 
 def test_a_real_worker_tells_what_it_runs(app: Flask, start_process: Callable[..., Any], tmp_path: Path) -> None:
-    start_process(
-        "celery", "-A", "celery_worker", "worker", "-I", "tests.ops.failing_tasks", "-c", "2", "-P", "prefork"
-    )
+    start_process("celery_worker", "worker", "-I", "tests.ops.failing_tasks", "-c", "2", "-P", "prefork")
     app.extensions["celery"].send_task("tests.wait_for", (str(tmp_path / "end"),))
 
     def names() -> list[str]:

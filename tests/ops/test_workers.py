@@ -14,12 +14,12 @@ from flask import Flask
 
 from campaigns.clock import freeze, utcnow
 from campaigns.extensions import db
-from campaigns.ops.failed_tasks import open_failures
 from campaigns.ops.heartbeats import Kind, all_heartbeats, record_heartbeat, running_tasks
 from campaigns.ops.models import FailedTask, Heartbeat
+from tests.ops.failures import open_failures
 from tests.parts import wait_until
 
-WORKER = ("celery", "-A", "celery_worker", "worker", "-I", "tests.ops.failing_tasks", "-c", "2")
+WORKER = ("celery_worker", "worker", "-I", "tests.ops.failing_tasks", "-c", "2")
 
 
 def heartbeats(kind: str) -> list[Heartbeat]:
@@ -157,7 +157,7 @@ def test_beat_that_crashes_says_why_and_signs_off(app: Flask, start_process: Cal
 
 
 def test_beat_signs_off_when_it_is_stopped(app: Flask, start_process: Callable[..., Any]) -> None:
-    process = start_process("celery", "-A", "celery_worker", "beat")
+    process = start_process("celery_worker", "beat")
     wait_until(lambda: heartbeats(Kind.BEAT), seconds=30)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=30)
@@ -192,6 +192,6 @@ def test_a_worker_lives_on_while_the_database_is_away_and_signs_when_it_is_back(
 
 def test_beat_signs_and_its_tick_comes_through(app: Flask, start_process: Callable[..., Any]) -> None:
     start_process(*WORKER, "-P", "threads")
-    start_process("celery", "-A", "celery_worker", "beat")
+    start_process("celery_worker", "beat")
     wait_until(lambda: heartbeats(Kind.BEAT), seconds=30)
     wait_until(lambda: heartbeats(Kind.TICK), seconds=40)

@@ -21,9 +21,9 @@ from campaigns.clock import freeze, utcnow
 from campaigns.config import load_settings
 from campaigns.delivery.copy_guard import mark_restored
 from campaigns.extensions import db
+from campaigns.findings import Finding
 from campaigns.ops.heartbeats import SILENT_AFTER, Kind, record_heartbeat
 from campaigns.upkeep.doctor import Wishes, examine
-from campaigns.upkeep.findings import Finding
 from tests.mail.scripted_server import ScriptedServer
 from tests.parts import ROOT, RedisServer, short_folder
 from tests.smtp_sink import free_port
