@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 # An empty environment has no HOME for pip's cache; that is fine.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard campaigns/translations/*/LC_MESSAGES/messages.po))
-WORKERS ?= 2
+# One more than there are processors, for many tests wait for processes; at most eight browsers at once.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); expr $$(( n < 7 ? n : 7 )) + 1)
 RECIPIENTS ?= 20000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run drill test bench check lint format types vendor translations clean
+.PHONY: help demo run install drill test bench check lint format types vendor translations clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +21,14 @@ demo: $(VENV)/.ready $(CATALOGUES) ## Send an announcement to 2,000 demo users a
 run: $(VENV)/.ready $(CATALOGUES) ## Start the site, its workers and what they need; Ctrl-C stops all (FLOWER=1: with Flower)
 	@exec $(BIN)/python -m campaigns.ops.up $(if $(filter-out 0,$(FLOWER)),--flower)
 
+install: $(VENV)/.ready $(CATALOGUES) ## Put in place what a server runs (deploy/README.md), without starting anything
+	@$(BIN)/python -m compileall -q app.py celery_worker.py campaigns
+
 drill: $(VENV)/.ready $(CATALOGUES) ## Break everything while a campaign is sent, and prove that it adds up (ARGS="--seed 7 --recipients 3000")
 	@exec $(BIN)/python -m flask --app app drill $(ARGS)
 
 test: $(VENV)/.ready-dev $(CATALOGUES) ## Run every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.ready $(CATALOGUES) ## Measure the speed beside other ways (RECIPIENTS=20000; ALL=1: every measure)
 	@$(BIN)/python -m bench --recipients $(RECIPIENTS) $(if $(filter-out 0,$(ALL)),--all) $(ARGS)

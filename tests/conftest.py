@@ -27,10 +27,17 @@ from tests.people import log_in, make_user
 from tests.smtp_sink import Sink
 
 pytest_plugins: list[str] = []
+kept_templates = parts.KeptTemplates()
+LONGEST_FIRST = {folder: place for place, folder in enumerate(("journeys", "drill", "upkeep", "deploy", "ops"))}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_databases: runs on SQLite and on PostgreSQL")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no process is left with one of them when the others have finished."""
+    items.sort(key=lambda item: LONGEST_FIRST.get(item.path.parent.name, len(LONGEST_FIRST)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -106,6 +113,7 @@ def settings(environ: dict[str, str]) -> Settings:
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     application = create_app(settings)
+    application.jinja_env.bytecode_cache = kept_templates
     with application.app_context(), request_started.connected_to(_forget_last_request, application):
         yield application
         pool.close_idle()

@@ -20,6 +20,7 @@ import redis
 from celery import signature
 from flask import Flask
 from flask_migrate import upgrade
+from jinja2.bccache import Bucket, BytecodeCache
 from kombu.simple import SimpleQueue
 
 from app import create_app
@@ -134,15 +135,32 @@ def empty_postgres_database(name: str) -> Iterator[str]:
 
 
 def empty_postgres(url: str) -> None:
-    """Empty every table but the migrations' own."""
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+    """Empty every table but the migrations' own.
+
+    Rows are deleted, for TRUNCATE makes new files for each table and index: fifteen times as slow for a few rows. The
+    role of a replica lets go of foreign keys, and of the triggers that refuse to empty the activity log.
+    """
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
         rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        names = ", ".join(f'"{name}"' for (name,) in rows if name != "alembic_version")
-        guarded = ("audit_entry", "audit_head")  # their triggers refuse to be emptied
-        off, on = (
-            "; ".join(f"ALTER TABLE {name} {word} TRIGGER USER" for name in guarded) for word in ("DISABLE", "ENABLE")
-        )
-        connection.execute(f"{off}; TRUNCATE {names} RESTART IDENTITY CASCADE; {on}")
+        emptied = "; ".join(f'DELETE FROM "{name}"' for (name,) in rows if name != "alembic_version")
+        connection.execute(f"SET LOCAL session_replication_role = replica; {emptied}")
+        used = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
+        for (name,) in connection.execute(used).fetchall():
+            connection.execute(f'ALTER SEQUENCE "{name}" RESTART')
+
+
+class KeptTemplates(BytecodeCache):
+    """Templates compiled once for all applications of a test run: half of a page test's time went into compiling."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if compiled := self._compiled.get(bucket.key):
+            bucket.bytecode_from_string(compiled)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
 
 
 def run_queued_tasks(app: Flask, lanes: Sequence[str] = ()) -> list[str]:

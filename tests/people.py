@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from flask import Flask
@@ -19,10 +20,16 @@ def make_user(email: str, *, password: bool = False, verified: bool = True, **ov
     """Add a user; with `password=True` they can log in with PASSWORD."""
     user = User(email=email, address_key=email.lower(), verified_at=utcnow() if verified else None, **overrides)
     if password:
-        user.password_hash = hash_password(PASSWORD)
+        user.password_hash = _password_hash()
     db.session.add(user)
     db.session.commit()
     return user
+
+
+@cache
+def _password_hash() -> str:
+    """Hash the password once: to be slow is what the hash is for."""
+    return hash_password(PASSWORD)
 
 
 def make_users(count: int, *, prefix: str = "person", **overrides: Any) -> list[User]:

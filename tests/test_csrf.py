@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from campaigns.extensions import limiter
+from campaigns.web_extensions import limiter
 from tests.people import log_in, make_user
 from tests.test_access import browser_of, path_of, walk
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tests.drill.conftest import make_experiment as make_experiment
 from tests.journeys.browsing import Windows
 from tests.journeys.installation import Installation, share_installation
 from tests.journeys.serving import PreparedSite, serve_prepared_site

@@ -22,9 +22,10 @@ from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.config import current_settings
 from campaigns.delivery import approval, freeze, launch, states
-from campaigns.delivery.models import Occurrence, RateSample
+from campaigns.delivery.models import Delivery, DeliveryAttempt, Occurrence, RateSample
 from campaigns.delivery.repeat_services import Repetition, find_recurrence, repeat_campaign
 from campaigns.delivery.repeating import Limits
+from campaigns.delivery.tracking_tokens import MailKey
 from campaigns.extensions import db
 from campaigns.ops.failed_tasks import Failure, record_failure
 from campaigns.ops.heartbeats import Activity, Kind, record_heartbeat
@@ -34,6 +35,10 @@ from campaigns.security import Role
 from campaigns.site import Site
 from campaigns.team.invitations import invite, token_of
 from campaigns.team.models import Invitation
+from campaigns.tracking.models import OPENING
+from campaigns.tracking.recording import record_visits
+from campaigns.tracking.visits import Visit
+from tests.journeys.tried_out import tried_out
 from tests.people import make_user, make_users
 from tests.reports.ledgers import LATER, LOST, NO_USER, SKIPPED, settle_batch
 
@@ -47,6 +52,8 @@ BODY = """# 11월 소식
 - 새 요금제: {{ plan | default: "기본" }}
 - [자세한 내용](https://example.com/news)
 """
+LINKED_BODY = f"{BODY}\n[도움말](https://help.example.org/ko/articles/how-to-change-your-plan?from=mail#steps)\n"
+TRACKED = {"tracks_opens": True, "tracks_clicks": True}
 ROLES = ("owner", "admin", "sender", "editor", "viewer")
 
 
@@ -64,7 +71,7 @@ def prepare(folder: Path) -> dict[str, Any]:
     found |= _team(owner)
     _jobs()
     found["mail"] = _inbox(folder)
-    found |= _imports(folder, owner.id)
+    found |= _imports(folder, owner.id) | tried_out()
     return found | _links(found)
 
 
@@ -167,17 +174,52 @@ def _running() -> dict[str, int]:
 
 
 def _ended() -> dict[str, int]:
-    sent, failed, unsure, cancelled = (
-        _frozen(name) for name in ("다 보낸 소식", "실패한 소식", "모르는 소식", "취소한 소식")
-    )
+    sent, cancelled = _frozen("다 보낸 소식"), _frozen("취소한 소식")
+    failed, unsure = (_frozen(name, body=LINKED_BODY, **TRACKED) for name in ("실패한 소식", "모르는 소식"))
     for campaign_id, outcomes in ((sent, ()), (failed, (NO_USER, NO_USER, SKIPPED)), (unsure, (LOST, NO_USER))):
         for number in range(1, 7):
             settle_batch(campaign_id, number, *(outcomes if number == 1 else ()))
         _rate_samples(campaign_id)
         _end(campaign_id, CampaignState.SENT)
+    _tried(failed)
+    for campaign_id in (failed, unsure):
+        _visits(campaign_id)
     settle_batch(cancelled, 1)
     states.cancel(cancelled)
     return {"sent": sent, "failed": failed, "unsure": unsure, "cancelled": cancelled}
+
+
+def _tried(campaign_id: int) -> None:
+    """Let the first person have been refused before, lost once and decided on."""
+    row = db.session.get_one(Delivery, (campaign_id, 1))
+    row.attempts, at = 3, row.settled_at or utcnow()
+    greylisted = (
+        "451 4.7.1 <owner@example.com>: Recipient address rejected: Greylisted, see https://example.com/greylist"
+    )
+    told: tuple[dict[str, Any], ...] = (
+        {"outcome": "returned", "reason": "server_closing", "phase": "mail", "code": 421, "reply": "421 4.3.2 Closing"},
+        {"outcome": "deferred", "reason": "greylisted", "phase": "rcpt", "code": 451, "reply": greylisted},
+        {"outcome": "uncertain", "reason": "connection_lost", "phase": "content", "try_number": 2},
+        {"outcome": "sent_again", "actor": "owner@example.com", "try_number": 2},
+        {
+            "outcome": "failed",
+            "reason": "no_such_address",
+            "phase": "rcpt",
+            "code": 550,
+            "reply": "550 5.1.1 Unknown",
+            "try_number": 3,
+        },
+    )
+    for minutes, values in enumerate(told, start=1):
+        is_asked = values["outcome"] != "sent_again"
+        asked = {"server": "relay1.example.com:587", "worker": "machine:101"} if is_asked else {}
+        times = {
+            "at": at + timedelta(minutes=minutes),
+            "next_attempt_at": at if "451" in values.get("reply", "") else None,
+        }
+        about = {"campaign_id": campaign_id, "position": 1, "try_number": 1}
+        db.session.add(DeliveryAttempt(**{**about, **asked, **times, **values}))
+    db.session.commit()
 
 
 def _jobs() -> None:
@@ -263,12 +305,21 @@ def _campaign(**values: Any) -> int:
     return campaign.id
 
 
-def _frozen(subject: str) -> int:
-    campaign_id = _campaign(subject=subject)
+def _frozen(subject: str, **values: Any) -> int:
+    campaign_id = _campaign(subject=subject, **values)
     launch.launch_now(campaign_id, by=None, launch_key=f"key-{campaign_id}", hold_seconds=0)
     assert states.begin_preparing(campaign_id)
     assert freeze.freeze_audience(campaign_id)
     return campaign_id
+
+
+def _visits(campaign_id: int) -> None:
+    """Let some open the mail, fewer follow its first link, one the second; and a machine come before all of them."""
+    half_an_hour_later = utcnow() + timedelta(minutes=30)
+    record_visits([Visit(MailKey(campaign_id, 9), 1, utcnow())])
+    for position in range(4, 10):
+        links = (OPENING, 1, 2)[: 1 + (position > 5) + (position > 8)]
+        record_visits([Visit(MailKey(campaign_id, position), link, half_an_hour_later) for link in links])
 
 
 def _rate_samples(campaign_id: int) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
@@ -20,15 +22,30 @@ from tests.smtp_sink import free_port
 
 @dataclass(frozen=True)
 class PreparedSite:
-    """Where it is, and the ids and tokens in the addresses of its pages."""
+    """Where it is, the ids and tokens in the addresses of its pages, and what serves it. It has no workers."""
 
     url: str
     found: dict[str, Any]
+    app: Flask
 
 
 class _Quiet(WSGIRequestHandler):
     def log(self, *_: Any) -> None:
         """Say nothing of requests."""
+
+
+@contextmanager
+def on_port(app: Flask, port: int) -> Iterator[None]:
+    """Serve an application by threads of this process until the block ends."""
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def serve_prepared_site(redis: parts.RedisServer, template: Path, folder: Path) -> Iterator[PreparedSite]:
@@ -47,13 +64,8 @@ def serve_prepared_site(redis: parts.RedisServer, template: Path, folder: Path) 
     with app.app_context():
         found = prepare(folder)
         db.session.remove()
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield PreparedSite(f"http://127.0.0.1:{port}", found)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with on_port(app, port):
+        yield PreparedSite(f"http://127.0.0.1:{port}", found, app)
     with app.app_context():
         db.engine.dispose()
     app.extensions["celery"].close()

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.journeys.browsing import Windows
 from tests.journeys.looking import axe_violations, faults_of_the_document, faults_of_the_width, words_left_in_english
 from tests.journeys.serving import PreparedSite, serve_prepared_site
-from tests.parts import RedisServer
+from tests.parts import RedisServer, run_queued_tasks
 from tests.people import PASSWORD
 from tests.smtp_sink import Sink
 
@@ -73,6 +73,9 @@ def test_an_owner_sets_limits_and_mail_servers(
     look_at(page, language)
 
     page.locator('form[action="/settings/mail/0/test"] button').click()
+    page.wait_for_url("**/settings/mail/tests/*")
+    look_at(page, language)  # nobody has taken it up yet
+    assert run_queued_tasks(own_site.app, ["mail.now"]) == ["settings.run_check"]
     expect(page.locator("main .notice.ok")).to_contain_text("owner@example.com")
     expect(page.locator("main")).to_contain_text("RCPT TO:<owner@example.com>")
     assert len(sink.to("owner@example.com")) == 1
