@@ -19,7 +19,7 @@ NEWS, HELP = "https://example.com/news?a=1&b=2", "https://help.example.org/faq#t
 @pytest.fixture
 def reader(app):
     limiter.enabled = False
-    yield log_in(app, make_user("owner@example.net", role="owner", password=True, language="en", verified=True))
+    yield log_in(app, make_user("owner@example.org", role="owner", password=True, language="en", verified=True))
     limiter.enabled = True
 
 
