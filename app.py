@@ -28,6 +28,7 @@ from campaigns.config import Settings, load_settings_or_exit
 from campaigns.error_pages import register_error_pages
 from campaigns.extensions import db, login_manager
 from campaigns.flask_settings import ROOT
+from campaigns.held_pages import hold_until_upgraded
 from campaigns.languages import set_language
 from campaigns.mail.mail_servers import follow_servers
 from campaigns.security import register_security
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.proxy_hops:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    hold_until_upgraded(app)
     _bind_web_extensions(app)
     register_security(app)
     register_error_pages(app)

@@ -28,7 +28,16 @@ def known_revisions() -> list[str]:
     return [path.name.partition("_")[0] for path in sorted(MIGRATIONS.glob("[0-9]*.py"))]
 
 
-def is_behind(revision: str) -> bool:
-    """Tell whether a database that stands there lacks what this version needs; one that is newer lacks nothing."""
-    known = known_revisions()
-    return not revision or revision in known[:-1]
+def lacking_revision() -> str | None:
+    """Return where a database stands that lacks what this version needs, else None; one that is newer lacks nothing.
+
+    Raises SQLAlchemyError while it is away.
+    """
+    stands = database_revision()
+    return stands if not stands or stands in known_revisions()[:-1] else None
+
+
+def waits_for_upgrade(stands: str) -> str:
+    """Return what a log says of a process that waits for its database."""
+    words = "waiting for `flask upgrade`: the database stands at migration {}, and this version needs {}"
+    return words.format(stands or "none", known_revisions()[-1])

@@ -80,10 +80,25 @@ def answer_database_away(error: Exception) -> AnyResponse:
     current_app.logger.error("the database does not answer: %s", error)
     with suppress(Exception):
         db.session.remove()
-    # The page looks these up; they are known to be out of reach, and each try could take seconds.
+    # Known to be out of reach, and each try could take seconds.
+    leave_database_alone()
+    return _answer(503, retry_after=RETRY_AFTER_SECONDS)
+
+
+def answer_database_behind() -> AnyResponse:
+    """Answer while the database lacks what this version needs, without asking it anything more."""
+    leave_database_alone()
+    message = _(
+        "Carillon was updated, and its database waits for that too. Who runs this site brings it up to date with "
+        "“flask upgrade”. Nothing is lost, and everything goes on by itself afterwards."
+    )
+    return _answer(503, message=message, retry_after=RETRY_AFTER_SECONDS)
+
+
+def leave_database_alone() -> None:
+    """Make this request anonymous and its site nameless: every page looks these up."""
     g._login_user = AnonymousUserMixin()
     g.site = SiteView()
-    return _answer(503, retry_after=RETRY_AFTER_SECONDS)
 
 
 def kept_form() -> MultiDict[str, str] | None:

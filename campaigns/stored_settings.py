@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from campaigns.clock import utcnow
 from campaigns.config import Settings
-from campaigns.database_version import database_revision, is_behind
+from campaigns.database_version import lacking_revision
 from campaigns.errors import CarillonError
 from campaigns.extensions import db
 from campaigns.mail_server_urls import MailServerUrl
@@ -171,6 +171,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
 def _is_before_upgrade() -> bool:
     """Tell whether the database is about to get the table: then it holds no settings, and nobody has to be told."""
     try:
-        return is_behind(database_revision())
+        return lacking_revision() is not None
     except (SQLAlchemyError, CarillonError):
         return False

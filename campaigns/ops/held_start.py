@@ -14,7 +14,7 @@ from celery.signals import beat_init, worker_init
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from campaigns.database_version import database_revision, is_behind, known_revisions
+from campaigns.database_version import lacking_revision, waits_for_upgrade
 
 LOOK_SECONDS = 1.0
 
@@ -32,18 +32,16 @@ def _hold_start(sender: Any, **_: Any) -> None:
 
 def _wait_for_upgrade() -> None:
     told = False
-    while (stands := _lacking_revision()) is not None:
+    while (stands := _known_to_lack()) is not None:
         if not told:
-            words = "waiting for `flask upgrade`: the database stands at migration %s, and this version needs %s"
-            logger.warning(words, stands or "none", known_revisions()[-1])
+            logger.warning(waits_for_upgrade(stands))
             told = True
         time.sleep(LOOK_SECONDS)
 
 
-def _lacking_revision() -> str | None:
+def _known_to_lack() -> str | None:
     """Return where a database stands that is behind this version, else None; one that is away may come back right."""
     try:
-        stands = database_revision()
+        return lacking_revision()
     except SQLAlchemyError:
         return None
-    return stands if is_behind(stands) else None
