@@ -6,20 +6,17 @@ links, which the campaign itself holds; it is good for no other purpose, unsubsc
 
 from __future__ import annotations
 
-import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from functools import lru_cache
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from campaigns.compose.models import Campaign
 from campaigns.compose.tracked_links import Tracking
-from campaigns.config import current_settings
 from campaigns.delivery.layouts import TOKEN_PLACE
+from campaigns.link_macs import MAC_BYTES, is_our_mac, link_mac
 from campaigns.links import public_url
 
+PURPOSE: Final = "tracking"
 ID_BYTES: Final = 4
-MAC_BYTES: Final = 16
 TOKEN_CHARACTERS: Final = (2 * ID_BYTES + MAC_BYTES) // 3 * 4  # a whole number of groups, so without padding
 
 
@@ -33,7 +30,7 @@ class MailKey(NamedTuple):
 def tracking_token(secret_key: str, campaign_id: int, position: int) -> str:
     """Return the token of one recipient's tracked addresses; it never expires."""
     payload = campaign_id.to_bytes(ID_BYTES, "big") + position.to_bytes(ID_BYTES, "big")
-    return urlsafe_b64encode(payload + _mac(secret_key, payload)).decode()
+    return urlsafe_b64encode(payload + link_mac(PURPOSE, secret_key, payload)).decode()
 
 
 def read_tracking_token(token: str) -> MailKey | None:
@@ -46,11 +43,7 @@ def read_tracking_token(token: str) -> MailKey | None:
     if len(token) != TOKEN_CHARACTERS or urlsafe_b64encode(data).decode() != token:
         return None
     payload, mac = data[: 2 * ID_BYTES], data[2 * ID_BYTES :]
-    settings = current_settings()
-    keys = (settings.secret_key, *settings.secret_key_fallbacks)
-    # Every key is tried, so that the time taken does not tell which one came close.
-    matches = [hmac.compare_digest(mac, _mac(key, payload)) for key in keys]
-    if not any(matches):
+    if not is_our_mac(PURPOSE, mac, payload):
         return None
     return MailKey(int.from_bytes(payload[:ID_BYTES], "big"), int.from_bytes(payload[ID_BYTES:], "big"))
 
@@ -71,14 +64,3 @@ def _around(endpoint: str, **values: int) -> tuple[str, str]:
     """Return a page's public address before and after its token."""
     before, after = public_url(endpoint, token=TOKEN_PLACE, **values).split(TOKEN_PLACE)
     return before, after
-
-
-def _mac(secret_key: str, payload: bytes) -> bytes:
-    mac = _keyed(secret_key).copy()
-    mac.update(payload)
-    return mac.digest()[:MAC_BYTES]
-
-
-@lru_cache(maxsize=8)
-def _keyed(secret_key: str) -> hmac.HMAC:
-    return hmac.new(sha256(b"carillon.tracking:" + secret_key.encode()).digest(), digestmod="sha256")
