@@ -25,7 +25,7 @@ from campaigns.compose.previewing import (
     previewed_person,
     render_preview,
 )
-from campaigns.compose.rendering import ContentError, ContentSource
+from campaigns.compose.rendering import ContentError
 from campaigns.compose.services import DraftConflict
 from campaigns.compose.wording import describe_problem
 from campaigns.errors import Conflict, NotFound
@@ -153,7 +153,7 @@ def _composer(campaign: Campaign, form: CampaignForm, *, conflict: bool = False)
         field_names=queries.known_fields(),
         recipients=count_receivers(),
         sender=sender_of(campaign),
-        size=_size_of(form.source()),
+        size=_size_of(form),
         inbox=preview_inbox_line(form.source()),
     )
 
@@ -169,18 +169,18 @@ def _show_mistakes(form: CampaignForm) -> None:
 
 def _saved_message(form: CampaignForm) -> str:
     saved = _("Saved at %(time)s", time=format_time(utcnow(), "short"))
-    size = _size_of(form.source())
+    size = _size_of(form)
     return f"{saved} · {size}" if size else saved
 
 
-def _size_of(source: ContentSource) -> str:
+def _size_of(form: CampaignForm) -> str:
     """Return the mail's size beside the size from which it is cut off, or nothing while it cannot be made."""
+    draft = form.draft()
     try:
-        compiled = queries.compile_source(source)
-        html = compiled.render(preview_fields(source.language, "sample", may_see_users=False)).html
-    except (ContentError, OutputTooLong):
+        size = queries.sent_html_bytes(form.source(), opens=draft.tracks_opens, clicks=draft.tracks_clicks)
+    except ContentError:
         return ""
-    return f"{len(html.encode()) / 1000:.0f} / {CLIPPED_FROM_BYTES / 1000:.0f} KB"
+    return f"{size / 1000:.0f} / {CLIPPED_FROM_BYTES / 1000:.0f} KB" if size is not None else ""
 
 
 def _envelope(campaign: Campaign) -> Envelope:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 
 from campaigns.accounts.models import User
 from campaigns.audience.queries import UserState, in_state, merge_field_names
+from campaigns.audience.unsubscribe_links import unsubscribe_token
 from campaigns.audit.services import Target
 from campaigns.clock import utcnow
 from campaigns.compose.checks import CheckInput, Finding, run_checks
@@ -29,11 +30,13 @@ from campaigns.compose.rendering import (
 )
 from campaigns.compose.run_dates import run_date
 from campaigns.compose.titles import campaign_title
-from campaigns.compose.tracked_links import Tracking
+from campaigns.compose.tracked_addresses import tracking_of
+from campaigns.compose.tracked_links import TOKEN_CHARACTERS, TRACKING_TOKEN, Tracking
 from campaigns.config import current_settings
 from campaigns.database import LARGEST_ID
 from campaigns.errors import NotFound
 from campaigns.extensions import db
+from campaigns.links import public_url
 from campaigns.mail.models import OutboxMail
 from campaigns.site import current_site, default_sender
 
@@ -132,6 +135,20 @@ def compile_source(source: ContentSource, tracking: Tracking | None = None) -> C
     return compile_content(source, current_frame(), known_fields(), tracking)
 
 
+def sent_html_bytes(source: ContentSource, *, opens: bool, clicks: bool) -> int | None:
+    """Return the size of a made-up person's HTML as it is sent, with tracked links where these are wanted.
+
+    None when it is too long to be rendered. Raises ContentError.
+    """
+    compiled = compile_source(source, tracking_of(opens=opens, clicks=clicks))
+    way_out = public_url("audience.unsubscribe", token=unsubscribe_token("", 0, 0))
+    fields = sample_fields(source.language, way_out) | {TRACKING_TOKEN: "0" * TOKEN_CHARACTERS}
+    try:
+        return len(compiled.html.render(fields).encode())
+    except OutputTooLong:
+        return None
+
+
 def compile_campaign(campaign: Campaign) -> CompiledContent:
     """Compile a campaign's content for a preview or a test, where nothing is tracked. Raises ContentError."""
     return compile_source(source_of(campaign))
@@ -220,7 +237,7 @@ def gather_check_input(campaign: Campaign) -> CheckInput:
 
 def _facts_of_content(campaign: Campaign, compiled: CompiledContent) -> dict[str, Any]:
     body = parse_body(campaign.body, Marks())
-    html_bytes = _size_of(compiled, campaign.language)
+    html_bytes = sent_html_bytes(source_of(campaign), opens=campaign.tracks_opens, clicks=campaign.tracks_clicks)
     return {
         "html_bytes": html_bytes or 0,
         "too_long": html_bytes is None,
@@ -230,14 +247,6 @@ def _facts_of_content(campaign: Campaign, compiled: CompiledContent) -> dict[str
         "has_words": body.has_words,
         "people_lacking": {name: _count_lacking(name) for name in compiled.fields_without_default},
     }
-
-
-def _size_of(compiled: CompiledContent, language: str) -> int | None:
-    """Return the size of a made-up person's HTML in bytes, or None when it is too long to be rendered."""
-    try:
-        return len(compiled.html.render(sample_fields(language, "https://example.com/unsubscribe")).encode())
-    except OutputTooLong:
-        return None
 
 
 def _count_lacking(name: str) -> int:

@@ -20,6 +20,7 @@ from campaigns.compose.marks import Marks, without_marks
 TRACKING_TOKEN: Final = ":tracking"  # noqa: S105 - the name of a field
 """The field that holds one recipient's token: a name that nobody can write in a merge field."""
 
+TOKEN_CHARACTERS: Final = 32  # twice four bytes of numbers and a hash of sixteen, in base64 without padding
 MOST_LINKS: Final = 1_000
 
 

@@ -14,12 +14,12 @@ from campaigns.compose.mails import sender_of
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.compose.queries import compile_source, source_of
 from campaigns.compose.rendering import CompiledContent, ContentError
+from campaigns.compose.tracked_addresses import tracking_of
 from campaigns.compose.wording import describe_content_error
 from campaigns.config import current_settings
 from campaigns.delivery import approval, states
 from campaigns.delivery.copy_guard import note_home
 from campaigns.delivery.message import LaunchedContent
-from campaigns.delivery.tracking_tokens import tracking_of
 from campaigns.errors import Conflict, NotFound, UserError
 from campaigns.extensions import db
 from campaigns.site import current_site
@@ -122,7 +122,8 @@ def compile_for_launch(campaign: Campaign) -> LaunchedContent:
 
 def _compile(campaign: Campaign) -> CompiledContent:
     try:
-        return compile_source(source_of(campaign), tracking_of(campaign))
+        tracking = tracking_of(opens=campaign.tracks_opens, clicks=campaign.tracks_clicks)
+        return compile_source(source_of(campaign), tracking)
     except ContentError as error:
         raise UserError(" ".join(describe_content_error(error))) from error
 

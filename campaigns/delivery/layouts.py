@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from campaigns.compose.contexts import write_value
 from campaigns.compose.merge import OUTPUT_LIMIT_CHARACTERS, FieldSegment, Template
 from campaigns.compose.rendering import CompiledContent
+from campaigns.links import TOKEN_PLACE
 from campaigns.mail.headers import text_header
 from campaigns.mail.pieces import CompiledPart, Piece, compile_part, join_constants, stands_alone
 
@@ -19,9 +20,6 @@ LAYOUTS_KEPT = 64
 
 TOKEN = 0
 """The index of the value that is the token of the unsubscribe link."""
-
-# Made of what a token is made of, so that every context treats both alike, and found in no address by chance.
-TOKEN_PLACE = "aZ09-_TOKEN_-90Za"  # noqa: S105 - a place in an address, no secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,10 @@ from campaigns.compose.run_dates import run_date
 from campaigns.compose.tracked_links import TRACKING_TOKEN
 from campaigns.config import current_settings
 from campaigns.delivery.claims import Recipient
-from campaigns.delivery.layouts import TOKEN_PLACE, Layouts
+from campaigns.delivery.layouts import Layouts
 from campaigns.delivery.tracking_tokens import tracking_token
 from campaigns.extensions import db
-from campaigns.links import public_url
+from campaigns.links import around_token
 from campaigns.mail.addresses import wire_address
 from campaigns.mail.headers import HeaderError, Mailbox, address_header, text_header, token_header
 from campaigns.mail.mime import alternative_head, boundary_for, date_header
@@ -170,10 +170,8 @@ def message_of(campaign_id: int) -> CampaignMessage:
     campaign = db.session.get_one(Campaign, campaign_id)
     assert campaign.launched_at is not None
     settings = current_settings()
-    template = public_url("audience.unsubscribe", token=TOKEN_PLACE)
-    return _make_message(
-        campaign_id, _begins_at(campaign), settings.secret_key, template, _Stored(campaign.compiled or {})
-    )
+    link = around_token("audience.unsubscribe")
+    return _make_message(campaign_id, _begins_at(campaign), settings.secret_key, link, _Stored(campaign.compiled or {}))
 
 
 def _begins_at(campaign: Campaign) -> datetime:
@@ -194,14 +192,13 @@ class _Stored(dict[str, Any]):
 
 @lru_cache(maxsize=MESSAGES_KEPT)
 def _make_message(
-    campaign_id: int, begins_at: datetime, secret_key: str, unsubscribe_template: str, stored: _Stored
+    campaign_id: int, begins_at: datetime, secret_key: str, unsubscribe_link: tuple[str, str], stored: _Stored
 ) -> CampaignMessage:
     launched = LaunchedContent.from_json(stored)
-    before, after = unsubscribe_template.split(TOKEN_PLACE)
     language, zone = launched.content.language, launched.zone
     run_on = run_date(begins_at, zone_name=zone, language=language) if zone else ""
     return CampaignMessage(
-        campaign_id, launched, secret_key=secret_key, unsubscribe_link=(before, after), run_on=run_on
+        campaign_id, launched, secret_key=secret_key, unsubscribe_link=unsubscribe_link, run_on=run_on
     )
 
 

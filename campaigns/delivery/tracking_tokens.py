@@ -9,15 +9,11 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final, NamedTuple
 
-from campaigns.compose.models import Campaign
-from campaigns.compose.tracked_links import Tracking
-from campaigns.delivery.layouts import TOKEN_PLACE
-from campaigns.link_macs import MAC_BYTES, is_our_mac, link_mac
-from campaigns.links import public_url
+from campaigns.compose.tracked_links import TOKEN_CHARACTERS
+from campaigns.link_macs import is_our_mac, link_mac
 
 PURPOSE: Final = "tracking"
 ID_BYTES: Final = 4
-TOKEN_CHARACTERS: Final = (2 * ID_BYTES + MAC_BYTES) // 3 * 4  # a whole number of groups, so without padding
 
 
 class MailKey(NamedTuple):
@@ -46,21 +42,3 @@ def read_tracking_token(token: str) -> MailKey | None:
     if not is_our_mac(PURPOSE, mac, payload):
         return None
     return MailKey(int.from_bytes(payload[:ID_BYTES], "big"), int.from_bytes(payload[ID_BYTES:], "big"))
-
-
-def tracking_of(campaign: Campaign) -> Tracking | None:
-    """Return what a campaign's mails tell of, and where; None when nothing."""
-    if not campaign.tracks_opens and not campaign.tracks_clicks:
-        return None
-    link, picture = _around("tracking.follow_link", number=0), _around("tracking.opening_picture")
-    return Tracking(
-        link_address=(link[0], link[1].removesuffix("0")) if campaign.tracks_clicks else None,
-        picture_address=picture if campaign.tracks_opens else None,
-        recipients_pages=_around("audience.unsubscribe")[0].removesuffix("u/"),
-    )
-
-
-def _around(endpoint: str, **values: int) -> tuple[str, str]:
-    """Return a page's public address before and after its token."""
-    before, after = public_url(endpoint, token=TOKEN_PLACE, **values).split(TOKEN_PLACE)
-    return before, after

@@ -122,6 +122,16 @@ def test_autosave_answers_with_the_new_version(owner_client: FlaskClient, draft:
     assert owner_client.post(path, data={**fields, "version": "2", "reply_to": "x"}).json["errors"]["reply_to"]
 
 
+def test_the_size_in_the_composer_is_that_of_the_tracked_mail(owner_client: FlaskClient, draft: Campaign) -> None:
+    links = " ".join(f"[more](https://example.com/{number})" for number in range(500))
+    fields = {**form_fields(owner_client, draft), "body": links}
+    path = f"/campaigns/{draft.id}/autosave"
+    untracked = owner_client.post(path, data=fields).json
+    tracked = owner_client.post(path, data={**fields, "version": untracked["version"], "tracks_clicks": "y"}).json
+    sizes = [int(str(answer["message"]).rpartition("·")[2].split("/")[0]) for answer in (untracked, tracked)]
+    assert sizes[1] >= sizes[0] + 20
+
+
 @pytest.mark.both_databases
 def test_saving_the_same_keeps_the_version_so_a_test_stays_valid(app: Flask, draft: Campaign) -> None:
     version = save_draft(draft.id, draft_with(), version=1)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from campaigns.accounts.addresses import parse_address
 from campaigns.accounts.sign_up import request_reset, sign_up
 from campaigns.compose.models import Campaign
+from campaigns.compose.queries import gather_check_input
 from campaigns.compose.rendering import ContentSource, MailFrame, compile_content
 from campaigns.compose.services import queue_test_mails
 from campaigns.compose.tracked_links import TRACKING_TOKEN, Tracking
@@ -161,3 +162,12 @@ def test_service_mails_are_never_tracked_whatever_is_the_default(app, sink):
             "", "verify", "password", "invite",
         }  # fmt: skip
         assert "<img" not in mail.html
+
+
+@pytest.mark.parametrize(("opens", "clicks"), [(False, False), (True, True)])
+def test_the_size_that_is_checked_is_the_size_of_what_is_sent(app, sink, opens, clicks):
+    make_user("haneul@example.com", name="김하늘", language="ko")
+    campaign_id = send_tracked(opens=opens, clicks=clicks, language="ko", body=BODY * 20)
+    measured = gather_check_input(db.session.get_one(Campaign, campaign_id)).html_bytes
+    [mail] = sink.mails
+    assert measured == len(mail.html.replace("\r\n", "\n").removesuffix("\n").encode())
