@@ -76,8 +76,9 @@ PREVIEW_POLICY = (
     "default-src 'none'; img-src 'self' https: data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
 )
-# A mail that was received, shown as a cautious mail program does: pictures from elsewhere are not loaded.
-RECEIVED_POLICY = PREVIEW_POLICY.replace("img-src 'self' https: data:", "img-src 'self' data:")
+# A mail that was received, shown as a cautious mail program does: no picture is loaded, for one of ours tells of an
+# opening, and looking into the trial inbox is none.
+RECEIVED_POLICY = PREVIEW_POLICY.replace("img-src 'self' https: data:", "img-src data:")
 POLICIES = {"app": APP_POLICY, "preview": PREVIEW_POLICY, "received": RECEIVED_POLICY}
 
 

@@ -49,8 +49,14 @@ def choose_to_count(page: Page) -> None:
 
 
 def follow_the_link(page: Page, mail: str) -> None:
-    """Open the mail as its recipient sees it and follow its link, up to the other site, which need not be there."""
+    """Open the mail in the inbox, which is no opening, and follow its link, up to the other site, which may be away."""
+    loaded: list[str] = []
+    page.on("requestfinished", lambda request: loaded.append(request.url))
     page.goto(mail)
+    picture = page.locator("iframe").content_frame.locator("img.opening, img[src*='/o/']")
+    expect(picture).to_have_count(1)
+    assert not picture.evaluate("image => image.complete && image.naturalWidth > 0")
+    assert [url for url in loaded if "/o/" in url] == []
     link = page.locator("iframe").content_frame.locator("a[href*='/c/']").first.get_attribute("href")
     assert link
     with page.expect_request("https://example.com/**") as asked, suppress(Error):

@@ -112,6 +112,7 @@ def test_the_html_of_a_mail_runs_nothing_loads_nothing_and_opens_links_outside(a
     assert "default-src 'none'" in policy
     assert "sandbox allow-popups" in policy
     assert "script-src" not in policy
+    assert "img-src data:;" in policy, "nor a picture of ours, which would tell of an opening"
     assert "https:" not in policy
     assert '<base target="_blank">' in answer.text
 
