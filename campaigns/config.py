@@ -52,6 +52,7 @@ class Settings:
     mail_use_ssl: bool  # MAIL_USE_SSL: TLS from the first byte
     mail_username: str  # MAIL_USERNAME
     mail_password: str  # MAIL_PASSWORD (or MAIL_PASSWORD_FILE)
+    mail_chunking: bool  # MAIL_CHUNKING: BDAT instead of DATA where it is offered; false
     mail_default_sender: str  # MAIL_DEFAULT_SENDER: address, or "Name <address>"; until the site has its own
     mail_tls_verify: bool  # MAIL_TLS_VERIFY: check the mail server's certificate; true
     mail_ca_file: Path | None  # MAIL_CA_FILE: certificate authority of a private mail server

@@ -14,7 +14,7 @@ TWO_STEP_FROM = ("nobody", "viewer", "editor", "sender", "admin", "owner")
 MOST_RATE = 1_000_000
 MOST_PEOPLE = 1_000_000_000
 MOST_DAYS = 36_500
-ONE_SERVER = ("SERVER", "PORT", "USE_TLS", "USE_SSL", "USERNAME", "PASSWORD", "PASSWORD_FILE")
+ONE_SERVER = ("SERVER", "PORT", "USE_TLS", "USE_SSL", "USERNAME", "PASSWORD", "PASSWORD_FILE", "CHUNKING")
 
 # What may be changed in the browser as long as the environment does not say it: the field, and its name there.
 CHANGEABLE = {
@@ -150,6 +150,7 @@ def _read_mail(read: Reader) -> dict[str, Any]:
         "mail_use_ssl": use_ssl,
         "mail_username": read.text("MAIL_USERNAME", default=""),
         "mail_password": read.secret("MAIL_PASSWORD"),
+        "mail_chunking": read.flag("MAIL_CHUNKING", default=False),
         "mail_default_sender": read.mailbox("MAIL_DEFAULT_SENDER"),
         "mail_tls_verify": read.flag("MAIL_TLS_VERIFY", default=True),
         "mail_ca_file": read.existing_file("MAIL_CA_FILE"),

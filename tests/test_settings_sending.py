@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from campaigns.config import Settings, SettingsError, load_settings
+from campaigns.mail.mail_servers import servers
 from campaigns.mail_server_urls import MailServerUrl
 from campaigns.ops.processes import working_processes
 
@@ -76,6 +77,21 @@ def test_servers_are_read(tmp_path):
     assert not settings.trial_mode
     assert settings.mail_leaves_machine
     assert "p,ss:" not in repr(settings.mail_servers)
+
+
+@pytest.mark.parametrize(("said", "command"), [("", False), ("false", False), ("true", True)])
+def test_the_one_server_of_the_environment_has_a_switch_for_bdat(tmp_path, said, command):
+    (server,) = servers(load(tmp_path, MAIL_SERVER="relay.example.com", MAIL_CHUNKING=said))
+    assert server.settings.use_chunking is command
+
+
+def test_a_wrong_switch_is_refused_and_one_beside_a_list_too(tmp_path):
+    assert problems(tmp_path, MAIL_SERVER="relay.example.com", MAIL_CHUNKING="bdat") == [
+        "MAIL_CHUNKING: expected true or false, got 'bdat'"
+    ]
+    assert problems(tmp_path, MAIL_SERVERS="smtp://a.example.com", MAIL_CHUNKING="true") == [
+        "MAIL_CHUNKING: expected nothing, since MAIL_SERVERS says how each server is reached"
+    ]
 
 
 def test_servers_may_stand_in_a_file(tmp_path):

@@ -54,6 +54,7 @@ def servers(settings: Settings) -> tuple[MailServer, ...]:
         tls=tls[settings.mail_use_ssl, settings.mail_use_tls],  # type: ignore[arg-type]
         username=settings.mail_username,
         password=settings.mail_password,
+        chunking=settings.mail_chunking,
     )
     return (_server(_settings_of(url, settings)),)
 

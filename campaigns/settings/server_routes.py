@@ -95,6 +95,7 @@ def _shown_servers() -> list[dict[str, Any]]:
             "tls": ENCRYPTION_WORDS[server.settings.security.value],
             "username": server.settings.username,
             "weight": server.weight,
+            "command": "BDAT" if server.settings.use_chunking else "DATA",
             "is_lost": server.name in lost,
         }
         for server in queries.servers_in_use()

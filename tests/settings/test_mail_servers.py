@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def test_bdat_is_chosen_for_one_server(app, owner_client):
     assert [each.chunking for each in current_settings().mail_servers] == [False, True]
     assert [server.settings.use_chunking for server in servers(current_settings())] == [False, True]
     assert entries()[-1].after["server"].endswith("weight 3, BDAT)")
+    shown = re.findall(r'data-l="Contents with">(\w+)<', owner_client.get("/settings/mail").text)
+    assert shown == ["DATA", "BDAT"]
     submit(owner_client, "/settings/mail/1", {"password": "", "chunking": None})
     submit(owner_client, "/settings/mail/0", {"password": "", "chunking": "y"})
     assert [each.chunking for each in current_settings().mail_servers] == [True, False]
