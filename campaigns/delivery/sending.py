@@ -220,6 +220,7 @@ class _Run:
         return True
 
     def _note_hand_over(self, envelope: Envelope) -> None:
+        self.kept.refuse_when_over()
         self.journal.hand_over(envelope.ref)
         self.handed_over.add(envelope.ref)
 

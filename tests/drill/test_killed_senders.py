@@ -9,24 +9,37 @@ from pathlib import Path
 
 import pytest
 
+from campaigns.celery import enqueue
+from campaigns.delivery import reopening
+from campaigns.delivery.reopening import Rest
+from campaigns.delivery.tasks import publish_round, return_rows
 from campaigns.ops.drill_mischief import Mischief, Step
+from campaigns.ops.process_sockets import client_ports
 from tests.drill.harness import Experiment
 
 THREADS = 2  # of each sender: as many connections
+SENDERS = ("mail.bulk-1", "mail.bulk-2")
 
 
 @pytest.mark.both_databases
-def test_killing_a_sender_five_times_leaves_at_most_one_uncertain_for_each_connection(experiment: Experiment) -> None:
-    experiment.start()
+def test_ten_kills_leave_at_most_one_uncertain_for_each_connection(experiment: Experiment) -> None:
+    experiment.start(*SENDERS, "work", "beat")
     experiment.launch(1_000)
-    for kill in range(1, 6):
-        experiment.wait_for_mails(120 * kill)
-        assert experiment.stage.kill(experiment.stage.child("mail.bulk-1"))
-        experiment.wait_until(lambda: experiment.stage.child("mail.bulk-1").process is None, seconds=10)
+    for kill in range(10):
+        experiment.wait_for_mails(80 * (kill + 1))
+        wait_until_it_sends(experiment, SENDERS[kill % 2])
+        assert experiment.stage.kill(experiment.stage.child(SENDERS[kill % 2]))
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
-    assert len(verdict.uncertain) <= 5 * THREADS
+    assert len(verdict.uncertain) <= 10 * THREADS
     assert verdict.by_ledger.sent == 1_000 - len(verdict.uncertain)
+
+
+def wait_until_it_sends(experiment: Experiment, name: str) -> None:
+    """Wait until a sender has connected to the mail server: a kill before that breaks nothing."""
+    experiment.wait_for_process(name)
+    port, pid = experiment.stage.sink.port, experiment.pid(name)
+    experiment.wait_until(lambda: client_ports(port, group=pid), seconds=40, what=f"{name} to connect")
 
 
 def test_killing_one_process_of_a_pool_leaves_at_most_one_uncertain(experiment: Experiment) -> None:
@@ -38,7 +51,9 @@ def test_killing_one_process_of_a_pool_leaves_at_most_one_uncertain(experiment: 
     children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
     os.kill(int(children[-1]), signal.SIGKILL)
     experiment.stage.most_uncertain_by_kills += 1
-    assert experiment.wait_for_end().problems == []
+    verdict = experiment.wait_for_end()
+    assert verdict.problems == []
+    assert len(verdict.uncertain) <= 1
 
 
 @pytest.fixture(params=["DATA", "BDAT"])
@@ -62,7 +77,7 @@ def test_a_sender_killed_before_it_hears_that_its_mail_was_accepted(experiment_b
 
 
 def test_a_sender_killed_before_the_mail_server_has_its_mail(experiment_by_command: Experiment) -> None:
-    """The mail server has nothing, and nobody can prove it: uncertain, by name, and not sent again by itself."""
+    """The mail server has nothing, and nobody can prove it: uncertain, by name, sent again only by a person, once."""
     experiment = experiment_by_command
     experiment.start()
     experiment.launch(300)
@@ -72,30 +87,73 @@ def test_a_sender_killed_before_the_mail_server_has_its_mail(experiment_by_comma
     experiment.stage.sink.arrange(Mischief(Step.BEFORE_DOT, 1, then=kill))
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
-    assert any(not each.was_delivered and each.reason == "worker_lost" for each in verdict.uncertain)
+    lost = {each.address for each in verdict.uncertain if not each.was_delivered and each.reason == "worker_lost"}
+    assert lost
+    for person in reopening.undecided_people(experiment.campaign_id, limit=300):
+        if person.address in lost:
+            assert reopening.send_again(experiment.campaign_id, person.position)
+    enqueue(publish_round, experiment.campaign_id)
+    after = experiment.wait_for_end()
+    assert after.problems == []
+    assert (len(after.uncertain), after.accepted) == (len(verdict.uncertain) - len(lost), verdict.accepted + len(lost))
 
 
-def test_replacing_the_workers_again_and_again_is_invisible_in_the_totals(experiment: Experiment) -> None:
-    experiment.start("mail.bulk-1", "mail.bulk-2", "work", "beat")
+def test_a_deploy_again_and_again_is_invisible_in_the_totals(experiment: Experiment) -> None:
+    """Everything that works is told to stop at once; what was started anew works beside what is still ending."""
+    workers = (*SENDERS, "work", "beat")
+    experiment.start(*workers)
     experiment.launch(900)
     for replaced in range(1, 4):
         experiment.wait_for_mails(200 * replaced)
-        for name in ("mail.bulk-1", "mail.bulk-2", "work"):
-            experiment.stage.kill(experiment.stage.child(name), signal.SIGTERM)
+        wait_until_it_sends(experiment, SENDERS[0])
+        ending = [experiment.stage.child(name) for name in workers]
+        processes = [child.process for child in ending]
+        assert all(experiment.stage.kill(child, signal.SIGTERM) for child in ending)
+        # A batch may take 45 seconds; told to stop, it ends with the dialogues that are open.
+        experiment.wait_until(
+            lambda old=processes: all(process.poll() is not None for process in old), seconds=20, what="the old to end"
+        )  # fmt: skip
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
     assert (verdict.by_ledger.sent, verdict.uncertain) == (900, [])
 
 
 def test_a_sender_frozen_past_its_lease_finds_itself_fenced_off_and_tells_the_truth(experiment: Experiment) -> None:
-    experiment.start("mail.bulk-1", "mail.bulk-2", "work", "beat")
+    experiment.start(*SENDERS, "work", "beat")
     experiment.launch(800, milliseconds_each=20)
-    experiment.wait_for_mails(100)
-    frozen = experiment.pid("mail.bulk-1")
-    os.kill(frozen, signal.SIGSTOP)
+    frozen = freeze_a_sender(experiment, after=100)
     experiment.wait_until(lambda: experiment.totals().uncertain > 0, seconds=30, what="its lease to run out")
     experiment.stage.watch(1)
     os.kill(frozen, signal.SIGCONT)
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
     assert (verdict.by_ledger.sent, verdict.uncertain) == (800, [])
+
+
+def test_a_sender_that_wakes_up_sends_to_nobody_who_was_sent_to_again_meanwhile(experiment: Experiment) -> None:
+    """Whom the frozen sender had sent to already gets it twice: that is what the person who decides is told."""
+    experiment.start(*SENDERS, "work", "beat")
+    experiment.launch(800, milliseconds_each=5)
+    frozen = freeze_a_sender(experiment, after=100)
+    experiment.wait_until(experiment.has_ended, seconds=60, what="the end, but for the frozen sender's people")
+    assert reopening.reopen(experiment.campaign_id, Rest.UNCERTAIN)
+    enqueue(return_rows, experiment.campaign_id, Rest.UNCERTAIN.value)
+    experiment.wait_until(lambda: experiment.totals().sent == 800, seconds=60, what="the mails that were sent again")
+    doubled = experiment.verdict().doubled
+    assert experiment.stage.sink.accepted == 800 + len(doubled)
+    os.kill(frozen, signal.SIGCONT)
+    after = experiment.wait_for_end()
+    assert after.doubled == doubled
+    assert (after.by_ledger.sent, after.accepted, after.is_balanced) == (800, 800 + len(doubled), True)
+
+
+def freeze_a_sender(experiment: Experiment, *, after: int) -> int:
+    """Stop a sender while all its threads wait for the mail server's answer; returns its process id."""
+    experiment.wait_for_mails(after)
+    sink = experiment.stage.sink
+    usual, sink.pause_seconds = sink.pause_seconds, 2.0
+    experiment.stage.watch(0.5)
+    pid = experiment.pid(SENDERS[0])
+    os.kill(pid, signal.SIGSTOP)
+    sink.pause_seconds = usual
+    return pid
