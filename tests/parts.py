@@ -99,7 +99,7 @@ def redis_binary() -> str:
 def migrated_sqlite(folder: Path) -> Path:
     """Make a migrated, empty SQLite file that tests copy."""
     path = folder / "template.sqlite"
-    _migrate(f"sqlite:///{path}", folder)
+    migrate(f"sqlite:///{path}", folder)
     connection = __import__("sqlite3").connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -114,7 +114,7 @@ def copy_sqlite(template: Path, folder: Path) -> str:
 def postgres_database(name: str) -> Iterator[str]:
     """Make a migrated PostgreSQL database, and drop it at the end."""
     for url in empty_postgres_database(name):
-        _migrate(url, short_folder())
+        migrate(url, short_folder())
         yield url
 
 
@@ -244,7 +244,8 @@ def _next_message(connection: Any, queues: list[Any]) -> Any:
     return None
 
 
-def _migrate(url: str, folder: Path) -> None:
+def migrate(url: str, folder: Path) -> None:
+    """Make every table in an empty database; the folder is only the application's to write to."""
     settings = load_settings(
         {"DATABASE_URL": url, "INSTANCE_DIR": str(folder), "TESTING": "true", "LOG_LEVEL": "warning"}
     )

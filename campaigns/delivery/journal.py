@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -50,9 +51,12 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the file when everything in it has been settled; after an error it is left to be replayed."""
+        """Remove the file when everything in it has been settled; after an error it is left, whole, to be replayed."""
         if error is None:
             self._path.unlink(missing_ok=True)
+        else:
+            with suppress(OSError):
+                self._flush()
         os.close(self._file)
 
     def hand_over(self, position: int) -> None:
@@ -64,12 +68,14 @@ class Journal:
         self._flush()
 
     def answer(self, settlement: Settlement) -> None:
-        """Remember an answer; it reaches the file with the next note, or when the dialogue ends."""
+        """Remember an answer; it reaches the file with the next note, or when the run ends in an error."""
         self._answers.append(_answer_line(settlement))
 
     def _flush(self) -> None:
         data = "".join(self._answers).encode()
-        if os.write(self._file, data) != len(data):
+        written = os.write(self._file, data)
+        if written != len(data):
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise OSError("the journal could not be written")
         self._answers.clear()
 

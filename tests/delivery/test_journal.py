@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -63,6 +66,45 @@ def test_only_what_was_open_is_uncertain(app):
     assert db.session.get(Delivery, (campaign_id, 3)).attempts == 0
     assert list(Path(current_settings().journal_dir).iterdir()) == []
     assert ledger.take_lease(campaign_id, 1, worker="next", lease_for=LEASE_FOR)
+
+
+def test_a_run_that_ends_in_an_error_leaves_its_last_answer_too(app):
+    """A database that stays away for longer than the sender waits: the process lives, and all that it knew counts."""
+    make_users(4)
+    campaign_id = launch_and_freeze()
+    lease = claim_four(campaign_id)
+    with pytest.raises(ConnectionError), Journal(current_settings().journal_dir, lease) as journal:
+        journal.hand_over(1)
+        journal.answer(Settlement(1, DeliveryState.SENT))
+        raise ConnectionError
+    replay_dead_journals(current_settings().journal_dir)
+    assert states_of(campaign_id) == {1: "sent", 2: "waiting", 3: "waiting", 4: "waiting"}
+
+
+def test_a_disk_that_is_full_for_a_moment_leaves_no_half_line(app):
+    make_users(4)
+    campaign_id = launch_and_freeze()
+    lease = claim_four(campaign_id)
+    with pytest.raises(ConnectionError), Journal(current_settings().journal_dir, lease) as journal:
+        journal.hand_over(1)
+        journal.answer(Settlement(1, DeliveryState.SENT))
+        with file_size_limit(os.fstat(journal._file).st_size + 5), pytest.raises(OSError, match="journal"):
+            journal.hand_over(2)
+        journal.answer(Settlement(2, DeliveryState.WAITING, counts_as_attempt=False))
+        raise ConnectionError
+    replay_dead_journals(current_settings().journal_dir)
+    assert states_of(campaign_id) == {1: "sent", 2: "waiting", 3: "waiting", 4: "waiting"}
+
+
+@contextmanager
+def file_size_limit(octets: int) -> Iterator[None]:
+    """Let no file grow beyond that: what is too much is not written, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_journal_of_an_earlier_boot_proves_only_its_answers(app, monkeypatch):
