@@ -11,6 +11,7 @@ from typing import Any, Final
 from campaigns.audience.fields import LONGEST_NAME, MOST_FIELDS
 from campaigns.audience.import_addresses import looks_like_address
 from campaigns.audience.import_problems import FileProblem, FileRefused
+from campaigns.merge_fields import BUILT_IN_FIELDS
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 EMAIL, NAME, LANGUAGE, SECRET = "email", "name", "language", "secret"
@@ -152,6 +153,8 @@ def _check_names(names: Sequence[str]) -> None:
             raise FileRefused(FileProblem.LONG_COLUMN_NAME, name[:LONGEST_NAME])
         if names.count(name) > 1:
             raise FileRefused(FileProblem.SAME_COLUMN_TWICE, name)
-        # These three are taken: an attribute of that name could never be written into a mail.
+        # These are taken: an attribute of that name could never be written into a mail.
         if name in (EMAIL, NAME, LANGUAGE):
             raise FileRefused(FileProblem.SAME_COLUMN_TWICE, name)
+        if name in BUILT_IN_FIELDS:
+            raise FileRefused(FileProblem.BUILT_IN_COLUMN_NAME, name)

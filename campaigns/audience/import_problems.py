@@ -20,6 +20,7 @@ class FileProblem(StrEnum):
     SEVERAL_EMAIL_COLUMNS = "several_email_columns"
     NO_COLUMN_NAMES = "no_column_names"
     SAME_COLUMN_TWICE = "same_column_twice"
+    BUILT_IN_COLUMN_NAME = "built_in_column_name"  # the name of a merge field that is filled in without it
     LONG_COLUMN_NAME = "long_column_name"
     TOO_MANY_COLUMNS = "too_many_columns"
     GONE = "gone"

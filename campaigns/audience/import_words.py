@@ -35,6 +35,12 @@ def explain_file(problem: FileProblem, detail: str = "") -> str:
             "The first row does not name the columns. Add a first row such as “email,name,language”."
         ),
         FileProblem.SAME_COLUMN_TWICE: _("Two columns have the same name: %(name)s. Rename one of them.", name=detail),
+        FileProblem.BUILT_IN_COLUMN_NAME: _(
+            "A column is called %(name)s, and that merge field is filled in for every mail already: its values would "
+            "never be seen. Give the column another name, such as %(other)s.",
+            name=detail,
+            other=f"my_{detail}",
+        ),
         FileProblem.LONG_COLUMN_NAME: _("The name of a column is too long: %(name)s. Shorten it.", name=detail),
         FileProblem.TOO_MANY_COLUMNS: _(
             "The file has too many columns (%(count)s). Remove those that you do not need.", count=detail

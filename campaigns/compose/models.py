@@ -91,3 +91,11 @@ class Campaign(db.Model):  # type: ignore[name-defined,misc]
     def is_editable(self) -> bool:
         """Whether its content may still change."""
         return self.state == CampaignState.DRAFT
+
+    @property
+    def begins_at(self) -> datetime | None:
+        """When it goes out: as planned, unless it was launched or approved after that; None for a draft."""
+        if self.launched_at is None:
+            return None
+        moments = self.launched_at, self.scheduled_at, self.approved_at
+        return max(moment for moment in moments if moment is not None)

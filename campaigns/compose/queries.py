@@ -20,7 +20,6 @@ from campaigns.compose.marks import Marks
 from campaigns.compose.merge import OutputTooLong
 from campaigns.compose.models import FINAL_STATES, Campaign, CampaignState
 from campaigns.compose.rendering import (
-    RESERVED_FIELDS,
     CompiledContent,
     ContentError,
     ContentSource,
@@ -29,7 +28,7 @@ from campaigns.compose.rendering import (
     recipient_fields,
 )
 from campaigns.compose.run_dates import run_date
-from campaigns.compose.titles import campaign_title
+from campaigns.compose.titles import campaign_title, subject_title
 from campaigns.compose.tracked_addresses import tracking_of
 from campaigns.compose.tracked_links import TOKEN_CHARACTERS, TRACKING_TOKEN, Tracking
 from campaigns.config import current_settings
@@ -38,6 +37,7 @@ from campaigns.errors import NotFound
 from campaigns.extensions import db
 from campaigns.links import public_url
 from campaigns.mail.models import OutboxMail
+from campaigns.merge_fields import BUILT_IN_FIELDS
 from campaigns.site import current_site, default_sender
 
 PAGE_SIZE: Final = 50
@@ -75,12 +75,12 @@ def get_campaigns(campaign_ids: Sequence[int]) -> Sequence[Campaign]:
 
 def target_of(campaign: Campaign) -> Target:
     """Return a campaign as the activity log names it."""
-    return campaign_target(campaign.id, campaign.subject)
+    return Target("campaign", campaign.id, campaign_title(campaign) if campaign.subject.strip() else "")
 
 
 def campaign_target(campaign_id: int, subject: str) -> Target:
     """As `target_of`, with a subject that is just being saved."""
-    return Target("campaign", campaign_id, campaign_title(subject) if subject.strip() else "")
+    return Target("campaign", campaign_id, subject_title(subject) if subject.strip() else "")
 
 
 def list_campaigns(tab: str, *, search: str = "", before: int | None = None, after: int | None = None) -> CampaignPage:
@@ -120,7 +120,7 @@ def count_campaigns() -> dict[str, int]:
 
 def known_fields() -> tuple[str, ...]:
     """Return the names that a template may use: the reserved ones, and people's attributes."""
-    return (*RESERVED_FIELDS, *(name for name in merge_field_names() if name not in RESERVED_FIELDS))
+    return (*BUILT_IN_FIELDS, *(name for name in merge_field_names() if name not in BUILT_IN_FIELDS))
 
 
 def source_of(campaign: Campaign) -> ContentSource:
@@ -163,7 +163,7 @@ def current_frame() -> MailFrame:
 
 def sample_fields(language: str, unsubscribe_url: str, *, empty: bool = False) -> dict[str, str]:
     """Return the fields of a made-up person: with every value, or with none that may be missing."""
-    names = [name for name in known_fields() if name not in RESERVED_FIELDS]
+    names = [name for name in known_fields() if name not in BUILT_IN_FIELDS]
     return recipient_fields(
         email="haneul@example.com",
         name="" if empty else ("김하늘" if language == "ko" else "Haneul Kim"),

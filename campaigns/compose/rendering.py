@@ -25,7 +25,6 @@ from campaigns.compose.plain_text import write_text
 from campaigns.compose.stored_template import template_from_json, template_to_json
 from campaigns.compose.tracked_links import LinkTracker, Tracking
 
-RESERVED_FIELDS: Final = ("name", "email", "language", "site_name", "date", "unsubscribe_url")
 ALWAYS_FILLED_FIELDS: Final = frozenset({"email", "site_name", "date", "unsubscribe_url"})
 FORMAT_VERSION: Final = 1
 LINK_TARGETS: Final = "link_targets"

@@ -34,7 +34,7 @@ def _ask(campaign: Campaign, people: int | None, asked_by: int | None, url: str)
     asker = db.session.get(User, asked_by) if asked_by else None
     return render_single_mail(
         "delivery/approval_asked",
-        subject=campaign_title(campaign.subject),
+        subject=campaign_title(campaign),
         people=format_number(people),
         count=people or 0,
         asker=(asker.name or asker.email) if asker else "",
@@ -50,7 +50,7 @@ def tell_decision(mail: OutboxMail) -> MailContent | None:
         return None
     return render_single_mail(
         "delivery/approval_decided",
-        subject=campaign_title(campaign.subject),
+        subject=campaign_title(campaign),
         approved=bool(mail.context["approved"]),
         reason=campaign.declined_reason,
         url=public_url("reports.progress", campaign_id=campaign.id),

@@ -168,16 +168,10 @@ class CampaignMessage:
 def message_of(campaign_id: int) -> CampaignMessage:
     """Return the mail factory of a launched campaign, kept while this process sends it; reads only."""
     campaign = db.session.get_one(Campaign, campaign_id)
-    assert campaign.launched_at is not None
+    assert campaign.begins_at is not None
     settings = current_settings()
     link = around_token("audience.unsubscribe")
-    return _make_message(campaign_id, _begins_at(campaign), settings.secret_key, link, _Stored(campaign.compiled or {}))
-
-
-def _begins_at(campaign: Campaign) -> datetime:
-    """Return when a campaign goes out: as planned, unless it was launched or approved after that."""
-    moments = campaign.launched_at, campaign.scheduled_at, campaign.approved_at
-    return max(moment for moment in moments if moment is not None)
+    return _make_message(campaign_id, campaign.begins_at, settings.secret_key, link, _Stored(campaign.compiled or {}))
 
 
 class _Stored(dict[str, Any]):

@@ -135,5 +135,5 @@ def _move(campaign_id: int, origin: RecurrenceState, action: str, **values: Any)
 def _note(
     action: str, campaign: Campaign, *, before: dict[str, Any] | None = None, after: dict[str, Any] | None = None
 ) -> None:
-    target = Target("campaign", campaign.id, campaign_title(campaign.subject))
+    target = Target("campaign", campaign.id, campaign_title(campaign))
     record_action(action, target, before=before, after=after)

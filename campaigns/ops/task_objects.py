@@ -58,7 +58,7 @@ def campaign_object(campaign_id: int, *, batch: int | None = None) -> TaskObject
     campaign = db.session.get(Campaign, campaign_id)
     if campaign is None:
         return TaskObject(_("Campaign %(number)s, deleted", number=campaign_id))
-    title = campaign_title(campaign.subject)
+    title = campaign_title(campaign)
     text = title if batch is None else _("%(title)s, batch %(number)s", title=title, number=batch)
     return TaskObject(text, "reports.progress", {"campaign_id": campaign_id})
 

@@ -137,7 +137,7 @@ def paused_campaigns() -> Iterable[Attention]:
         left = campaign_totals(campaign.id).waiting
         yield Attention(
             kind="bad" if campaign.pause_reason else "warn",
-            text=_("“%(subject)s” is paused.", subject=campaign_title(campaign.subject)),
+            text=_("“%(subject)s” is paused.", subject=campaign_title(campaign)),
             detail=describe_pause(campaign.pause_reason)
             + " "
             + ngettext(
@@ -155,7 +155,7 @@ def asked_approvals() -> Iterable[Attention]:
     """Say which launches wait for a second person."""
     for campaign in db.session.scalars(select(Campaign).where(Campaign.state == CampaignState.APPROVAL)):
         yield Attention(
-            text=_("“%(subject)s” waits for a second person's approval.", subject=campaign_title(campaign.subject)),
+            text=_("“%(subject)s” waits for a second person's approval.", subject=campaign_title(campaign)),
             url=url_for("delivery.approval", campaign_id=campaign.id),
             right=Right.LAUNCH,
         )
@@ -166,7 +166,7 @@ def refused_campaigns() -> Iterable[Attention]:
     """Say which campaigns wait for the mail server to take mail again, or for a sending limit."""
     in_trouble = select(Campaign).where(Campaign.state == CampaignState.SENDING, Campaign.trouble.is_not(None))
     for campaign in db.session.scalars(in_trouble):
-        subject, is_limited = campaign_title(campaign.subject), campaign.trouble in SENDING_LIMITS
+        subject, is_limited = campaign_title(campaign), campaign.trouble in SENDING_LIMITS
         yield Attention(
             kind="warn" if is_limited else "bad",
             text=_("“%(subject)s” is waiting for the sending limit.", subject=subject)
@@ -183,7 +183,7 @@ def missed_schedules() -> Iterable[Attention]:
     for campaign in db.session.scalars(select(Campaign).where(Campaign.id.in_(held_campaigns()))):
         yield Attention(
             kind="bad",
-            text=_("“%(subject)s” missed its time and was not sent.", subject=campaign_title(campaign.subject)),
+            text=_("“%(subject)s” missed its time and was not sent.", subject=campaign_title(campaign)),
             detail=_("Launch it now, or take it back to a draft."),
             url=url_for("reports.progress", campaign_id=campaign.id),
         )
@@ -207,18 +207,19 @@ def uncertain_campaigns() -> Iterable[Attention]:
     """Say which campaigns of the last 30 days have people of whom it is not known whether they got the mail."""
     people = func.sum(Batch.uncertain)
     query = (
-        select(Campaign.id, Campaign.subject, people)
+        select(Campaign.id, people)
         .join(Batch, Batch.campaign_id == Campaign.id)
         .where(Campaign.frozen_at >= utcnow() - timedelta(days=RECENT_DAYS))
-        .group_by(Campaign.id, Campaign.subject)
+        .group_by(Campaign.id)
         .having(people > 0)
     )
-    for campaign_id, subject, _all in db.session.execute(query).all():
+    for campaign_id, _all in db.session.execute(query).all():
         count = count_people(campaign_id, Rest.UNCERTAIN)
         if not count:
             continue
+        title = campaign_title(db.session.get_one(Campaign, campaign_id))
         yield Attention(
-            text=_("“%(subject)s”: it is not certain that everybody got it.", subject=campaign_title(subject)),
+            text=_("“%(subject)s”: it is not certain that everybody got it.", subject=title),
             detail=ngettext("%(num)s mail has no answer", "%(num)s mails have no answer", count) + ".",
             url=url_for("reports.report", campaign_id=campaign_id, _anchor="uncertain"),
         )

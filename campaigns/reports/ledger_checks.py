@@ -41,13 +41,13 @@ def check_ledgers() -> dict[str, int]:
 @attention_source
 def ledgers_that_do_not_add_up() -> Iterable[Attention]:
     """Say which campaigns the weekly recount found to be other than recorded."""
-    query = select(Campaign.id, Campaign.subject).join(LedgerDifference, LedgerDifference.campaign_id == Campaign.id)
-    for campaign_id, subject in db.session.execute(query).all():
+    query = select(Campaign).join(LedgerDifference, LedgerDifference.campaign_id == Campaign.id)
+    for campaign in db.session.scalars(query):
         yield Attention(
             kind="bad",
-            text=_("“%(subject)s”: its ledger does not add up.", subject=campaign_title(subject)),
+            text=_("“%(subject)s”: its ledger does not add up.", subject=campaign_title(campaign)),
             detail=_("The weekly recount found other numbers than were recorded. Compare with the mail server’s log."),
-            url=url_for("reports.report", campaign_id=campaign_id),
+            url=url_for("reports.report", campaign_id=campaign.id),
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
-from campaigns.compose.titles import campaign_title
+from campaigns.compose.titles import subject_title
 from campaigns.delivery.models import Occurrence, OccurrenceState, Recurrence
 from campaigns.extensions import db
 from campaigns.presentation import format_date
@@ -34,7 +34,8 @@ def dates_not_sent() -> Iterable[Attention]:
         .order_by(Occurrence.planned_at)
     )
     for occurrence, campaign_id, subject in db.session.execute(query).all():
-        day, title = format_date(occurrence.local_date), campaign_title(subject)
+        day = format_date(occurrence.local_date)
+        title = subject_title(subject, date=day)
         yield Attention(
             kind="bad",
             text=_("“%(subject)s” did not go out on %(date)s.", subject=title, date=day),

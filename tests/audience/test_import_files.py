@@ -90,6 +90,8 @@ def test_titles_become_names_that_merge_fields_can_write(app: Flask, tmp_path: P
         ("nickname,city\nAda,London\n", "No column holds e-mail addresses."),
         ("email,이메일\na@example.com,b@example.com\n", "More than one column could hold"),
         ("email,city,City\na@example.com,x,y\n", "Two columns have the same name: city."),
+        ("email,Date\na@example.com,1 May\n", "A column is called date, and that merge field is filled in"),
+        ("email,site-name\na@example.com,x\n", "Give the column another name, such as my_site_name."),
         ("a@example.com,Ada,London\n", "The first row does not name the columns."),
         (f"email,{'x' * 61}\na@example.com,1\n", "too long"),
         ("email," + ",".join(f"f{n}" for n in range(101)) + "\na@example.com\n", "too many columns (101)"),

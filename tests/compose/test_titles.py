@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from flask_babel import force_locale
 
-from campaigns.compose.titles import campaign_title
+from campaigns.compose.models import Campaign
+from campaigns.compose.titles import campaign_title, subject_title
 
 
 @pytest.mark.parametrize(
@@ -18,9 +21,27 @@ from campaigns.compose.titles import campaign_title
     ],
 )
 def test_a_title_is_the_subject_with_its_defaults(app, subject, title):
-    assert campaign_title(subject) == title
+    assert subject_title(subject) == title
 
 
 def test_a_campaign_without_a_subject_says_so(app):
     with force_locale("en"):
-        assert campaign_title("  ") == "(no subject yet)"
+        assert subject_title("  ") == "(no subject yet)"
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "News [day of sending]"), ("ko", "News [보내는 날]")])
+def test_a_day_that_is_not_known_yet_is_said_in_words(app, language, words):
+    with force_locale(language):
+        assert campaign_title(Campaign(subject="News {{ date }}", state="draft")) == words
+        asked = Campaign(subject="News {{ date }}", state="approval", launched_at=datetime(2026, 11, 22, tzinfo=UTC))
+        assert campaign_title(asked) == words
+
+
+def test_a_campaign_that_goes_out_shows_the_day_that_its_readers_read(app):
+    """In the campaign's language and the site's zone, where it is the 23rd already."""
+    launched = {
+        "launched_at": datetime(2026, 11, 1, tzinfo=UTC),
+        "scheduled_at": datetime(2026, 11, 22, 20, tzinfo=UTC),
+    }
+    campaign = Campaign(subject="{{ date }} 소식", state="sent", language="ko", **launched)
+    assert campaign_title(campaign) == "2026년 11월 23일 소식"
