@@ -8,18 +8,24 @@ from __future__ import annotations
 import hmac
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from campaigns.config import current_settings
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 MAC_BYTES: Final = 16
+BLOCK_BYTES: Final = 64  # of SHA-256
 
 
 def link_mac(purpose: str, secret_key: str, payload: bytes) -> bytes:
     """Return the hash of a payload, MAC_BYTES long, for one purpose."""
-    mac = _keyed(purpose, secret_key).copy()
-    mac.update(payload)
-    return mac.digest()[:MAC_BYTES]
+    inner, outer = _keyed(purpose, secret_key)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(payload)
+    outer.update(inner.digest())
+    return outer.digest()[:MAC_BYTES]
 
 
 def is_our_mac(purpose: str, mac: bytes, payload: bytes) -> bool:
@@ -32,5 +38,7 @@ def is_our_mac(purpose: str, mac: bytes, payload: bytes) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _keyed(purpose: str, secret_key: str) -> hmac.HMAC:
-    return hmac.new(sha256(f"carillon.{purpose}:{secret_key}".encode()).digest(), digestmod="sha256")
+def _keyed(purpose: str, secret_key: str) -> tuple[_Hash, _Hash]:
+    """The two halves of HMAC-SHA256 (RFC 2104 §2) with the key in them: copying a whole HMAC takes twice as long."""
+    key = sha256(f"carillon.{purpose}:{secret_key}".encode()).digest().ljust(BLOCK_BYTES, b"\0")
+    return sha256(bytes(byte ^ 0x36 for byte in key)), sha256(bytes(byte ^ 0x5C for byte in key))

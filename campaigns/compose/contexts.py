@@ -24,7 +24,7 @@ class Context(StrEnum):
 
 def write_value(value: str, context: Context) -> str:
     """Return `value` made safe for `context`; never raises, whatever the value holds."""
-    return _WRITERS[context](value)
+    return WRITERS[context](value)
 
 
 def clean_text(value: str) -> str:
@@ -58,13 +58,19 @@ def write_whole_url(value: str) -> str:
     return quote(address, safe=_ADDRESS_CHARACTERS)
 
 
+def is_same_everywhere(value: str) -> bool:
+    """Tell whether all that `WORDS` names write `value` as it is: letters, digits and Hangul, single spaces between."""
+    return _SIMPLE_WORDS.fullmatch(value) is not None
+
+
 ALLOWED_ADDRESS: Final = re.compile(r"(?:https?://[^/\s]|mailto:|tel:)", re.IGNORECASE)
 
 _UNWANTED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ue000-\ue00f\ufeff\ufffe\uffff]")
+_SIMPLE_WORDS: Final = re.compile("[0-9A-Za-z가-힣_-]+(?: [0-9A-Za-z가-힣_-]+)*")
 _DIRECTION_MARKS: Final = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 _ADDRESS_CHARACTERS: Final = ":/?#[]@!$&()*+,;=%~"
 
-_WRITERS: Final[dict[Context, Callable[[str], str]]] = {
+WRITERS: Final[dict[Context, Callable[[str], str]]] = {
     Context.TEXT: clean_text,
     Context.HTML: lambda value: escape(clean_text(value)),
     Context.HEADER: clean_line,
@@ -72,3 +78,4 @@ _WRITERS: Final[dict[Context, Callable[[str], str]]] = {
     Context.URL_WHOLE_TEXT: write_whole_url,
     Context.URL_WHOLE_HTML: lambda value: escape(write_whole_url(value)),
 }
+WORDS: Final = frozenset({Context.TEXT, Context.HTML, Context.HEADER})

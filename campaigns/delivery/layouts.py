@@ -5,10 +5,11 @@ People whose fields are filled and blank alike share a layout; what differs betw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from campaigns.compose.contexts import write_value
+from campaigns.compose.contexts import WORDS, WRITERS, is_same_everywhere, write_value
 from campaigns.compose.merge import OUTPUT_LIMIT_CHARACTERS, FieldSegment, Template
 from campaigns.compose.rendering import CompiledContent
 from campaigns.links import TOKEN_PLACE
@@ -22,25 +23,39 @@ TOKEN = 0
 """The index of the value that is the token of the unsubscribe link."""
 
 
+class PlacedField(NamedTuple):
+    """One field, and each place that its value goes to with what makes it safe there."""
+
+    name: str
+    default: str
+    is_in_words: bool  # no place is in an address, so that most values are the same in all of them
+    places: tuple[tuple[int, Callable[[str], str]], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """One way the mail turns out. `fields` are the places of the values from index 1 on; 0 is `TOKEN`."""
+    """One way the mail turns out. `fields` say what goes into the places from 1 on; 0 is `TOKEN`."""
 
     subject: tuple[Piece, ...]
     subject_header: bytes | None
     text: CompiledPart
     html: CompiledPart
-    fields: tuple[FieldSegment, ...]
+    fields: tuple[PlacedField, ...]
+    places: int
     longest_value: int
 
     def values(self, fields: Mapping[str, str], token: str) -> list[str] | None:
         """Return what goes into the places of one recipient's mail; None when it has to be encoded as a whole."""
-        values = [token]
+        values = [token] * self.places
         for field in self.fields:
-            value = field.value(fields)
-            if len(value) > self.longest_value or not stands_alone(value):
-                return None
-            values.append(value)
+            value = fields.get(field.name, "")
+            if not value.strip():
+                value = field.default
+            is_same = field.is_in_words and is_same_everywhere(value)
+            for place, write in field.places:
+                values[place] = written = value if is_same else write(value)
+                if len(written) > self.longest_value or not (is_same or stands_alone(written)):
+                    return None
         return values
 
     def write_subject(self, values: list[str]) -> bytes:
@@ -88,7 +103,8 @@ class Layouts:
             subject_header=text_header("Subject", "".join(map(str, subject))) if is_same_for_all else None,
             text=text,
             html=html,
-            fields=tuple(places),
+            fields=tuple(_placed_fields(places)),
+            places=len(places) + 1,
             longest_value=min(_longest_value(pieces) for pieces in (subject, texts, htmls)),
         )
 
@@ -114,6 +130,14 @@ class Layouts:
             yield from (written[0], TOKEN, written[1])
         else:
             yield places.setdefault(segment, len(places) + 1)
+
+
+def _placed_fields(places: Mapping[FieldSegment, int]) -> Iterator[PlacedField]:
+    """Give the fields with their places together, so that each value is looked up and looked at once."""
+    for name, default in dict.fromkeys((segment.name, segment.default) for segment in places):
+        own = {s.context: place for s, place in places.items() if (s.name, s.default) == (name, default)}
+        writers = tuple((place, WRITERS[context]) for context, place in own.items())
+        yield PlacedField(name, default, own.keys() <= WORDS, writers)
 
 
 def _longest_value(pieces: list[Piece]) -> int:

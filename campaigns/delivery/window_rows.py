@@ -24,6 +24,7 @@ from campaigns.delivery.models import Delivery, DeliveryState
 from campaigns.extensions import db
 
 D = DeliveryState
+_read_json = json.JSONDecoder().raw_decode  # what the database wrote itself needs no looking for white space around it
 USERS, DELIVERY, SUPPRESSION = User.__table__, Delivery.__table__, Suppression.__table__
 
 _HOLD = text("""
@@ -91,11 +92,12 @@ def find_waiting(lease: Lease, size: int) -> tuple[list[Recipient], dict[int, st
     rows = db.session.connection().execute(_WAITING, values | {"size": size})
     recipients: list[Recipient] = []
     skipped: dict[int, str] = {}
-    for position, *others, attributes, skip_reason in rows:
+    for position, user_id, address, attempts, name, language, attributes, skip_reason in rows:
         if skip_reason:
             skipped[position] = skip_reason
         else:
-            recipients.append(Recipient._make((position, *others, json.loads(attributes))))
+            values = _read_json(attributes)[0]
+            recipients.append(Recipient(position, user_id, address, attempts, name, language, values))
     return recipients, skipped
 
 

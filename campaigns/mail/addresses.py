@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import idna
 
@@ -28,8 +28,7 @@ class AddressError(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class WireAddress:
+class WireAddress(NamedTuple):
     """An address in the form that goes on the wire: domain in A-labels (RFC 5891), local part untouched.
 
     `needs_smtputf8` says that the local part has characters that only SMTPUTF8 (RFC 6531) can carry.
@@ -59,7 +58,7 @@ def wire_address(address: str) -> WireAddress:
     else:
         local, needs_smtputf8 = _international_local(local), True
     domain = ascii_domain(domain)
-    octets = len(local.encode())
+    octets = len(local.encode()) if needs_smtputf8 else len(local)
     if octets > MAX_LOCAL_PART:
         raise AddressError("local_part_too_long")
     if octets + 1 + len(domain) > MAX_ADDRESS:

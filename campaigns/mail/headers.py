@@ -87,13 +87,13 @@ def text_header(name: str, value: str) -> bytes:
     text = clean_header_text(safe_header_value(value, name=name))
     if not text:
         return f"{name}:\r\n".encode("ascii")
-    if _PLAIN_WORDS.fullmatch(text) and "=?" not in text:
+    if text.isascii() and _PLAIN_WORDS.fullmatch(text) and "=?" not in text:
         if len(name) + 2 + len(text) <= MAX_LINE:
             return f"{name}: {text}\r\n".encode("ascii")
         folded = _fold_plain(name, text)
         if folded is not None:
             return folded
-    return "".join((*_encoded_lines(name, text), "\r\n")).encode("ascii")
+    return f"{''.join(_encoded_lines(name, text))}\r\n".encode("ascii")
 
 
 def token_header(name: str, value: str) -> bytes:
@@ -161,7 +161,7 @@ def check_custom_header_name(name: str) -> None:
 
 def safe_header_value(value: str, *, name: str = "") -> str:
     """The value itself, or HeaderError when it has CR, LF or NUL: with these one field could write others."""
-    if _FORBIDDEN.search(value):
+    if not value.isprintable() and _FORBIDDEN.search(value):
         raise HeaderError("line_break", name)
     return value
 
@@ -201,12 +201,12 @@ def _base64_words(data: bytes, room: int) -> list[str]:
     words: list[str] = []
     start = 0
     while start < len(data):
-        size = max(0, room - _WORD_OVERHEAD) // 4 * 3
-        end = min(start + size, len(data))
-        while start < end < len(data) and data[end] & 0xC0 == 0x80:
-            end -= 1
-        piece = b2a_base64(data[start:end], newline=False)
-        words.append(f"{_BASE64_START}{piece.decode('ascii')}{_WORD_END}" if piece else "")
+        end = start + max(0, room - _WORD_OVERHEAD) // 4 * 3
+        if end < len(data):
+            while start < end and data[end] & 0xC0 == 0x80:
+                end -= 1
+        piece = b2a_base64(data[start:end], newline=False).decode("ascii")
+        words.append(f"{_BASE64_START}{piece}{_WORD_END}" if piece else "")
         start, room = end, MAX_ENCODED_WORD
     return words
 
@@ -246,9 +246,10 @@ def _fold_plain(name: str, text: str) -> bytes | None:
 
 def _encoded_lines(name: str, text: str) -> list[str]:
     room = min(MAX_ENCODED_WORD, MAX_ENCODED_LINE - len(name) - 2)
-    words = encode_words(text, first_room=room)
-    first = f"{name}: {words[0]}" if words[0] else f"{name}:"
-    return [first, *[f"\r\n {word}" for word in words[1:]]]
+    first, *words = encode_words(text, first_room=room)
+    lines = [f"{name}: {first}" if first else f"{name}:"]
+    lines += [f"\r\n {word}" for word in words]
+    return lines
 
 
 def _display_lines(name: str, display: str) -> list[str]:

@@ -121,7 +121,8 @@ class _Base64Part:
         written = [self.start]
         carried = self.carried
         for run, aligned in self.steps:
-            data = carried + _text_of(run, values).replace("\n", "\r\n").encode()
+            text = values[run] if isinstance(run, int) else _text_of(run, values)
+            data = carried + text.replace("\n", "\r\n").encode()
             head, lines, carried = aligned[len(data) % 3]
             data += head
             if len(data) <= ONE_LINE_OCTETS:
@@ -143,14 +144,12 @@ class _QuotedPart:
     def write(self, values: Sequence[str]) -> list[bytes]:
         written = [self.start]
         for run, lines in self.steps:
-            written.append(quote_piece(_text_of(run, values)))
+            written.append(quote_piece(values[run] if isinstance(run, int) else _text_of(run, values)))
             written.append(lines)
         return written
 
 
-def _text_of(run: _Run, values: Sequence[str]) -> str:
-    if isinstance(run, int):
-        return values[run]
+def _text_of(run: tuple[Piece, ...], values: Sequence[str]) -> str:
     return "".join([values[piece] if isinstance(piece, int) else piece for piece in run])
 
 

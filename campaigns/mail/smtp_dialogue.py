@@ -6,7 +6,7 @@ the message after. Both ways share one loop, so that they cannot judge different
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from campaigns.mail.replies import Phase, Reason
@@ -21,10 +21,9 @@ from campaigns.mail.smtp_envelope import (
 )
 from campaigns.mail.smtp_errors import SessionLost
 from campaigns.mail.smtp_session import Session
-from campaigns.mail.smtp_wire import Reply
+from campaigns.mail.smtp_wire import GO_AHEAD, Reply
 
 SERVER_CLOSING = 421
-GO_AHEAD = 354
 LONE_DOT = b".\r\n"
 RESET = b"RSET\r\n"
 
@@ -37,6 +36,9 @@ class Answer(NamedTuple):
 
     outcome: Outcome | None
     way_back: bytes = b""
+
+
+_ACCEPTED = Answer(None)
 
 
 class Dialogue:
@@ -108,6 +110,8 @@ class Dialogue:
 
     def _open(self, message: Message) -> Answer:
         """Bring all commands before the content behind us. Nothing of the content has left when this returns."""
+        if self.pipelining and self._wire.take_go_ahead():
+            return _ACCEPTED
         refusal: Outcome | None = None
         accepted: set[Phase] = set()
         try:
@@ -254,7 +258,9 @@ class _Source:
         self._settled.append((envelope, prepared))
         return None
 
-    def settled(self) -> list[Settled]:
+    def settled(self) -> Sequence[Settled]:
         """Those that could not be sent at all, each returned once."""
+        if not self._settled:
+            return ()
         settled, self._settled = self._settled, []
         return settled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -105,10 +106,11 @@ def prepare(session: Session, envelope: Envelope) -> Message | Outcome:
         recipient = wire_address(envelope.recipient)
     except AddressError as error:
         return _refused_here(Meaning.RECIPIENT_PERMANENT, Reason.BAD_ADDRESS, f"recipient address: {error.reason}")
-    if 0 < session.size_limit < envelope.size_octets:
-        text = f"the server takes {session.size_limit} octets, this message has {envelope.size_octets}"
+    size_octets = envelope.size_octets
+    if 0 < session.size_limit < size_octets:
+        text = f"the server takes {session.size_limit} octets, this message has {size_octets}"
         return _refused_here(Meaning.SENDER_REFUSED, Reason.TOO_BIG, text)
-    return _message(session, envelope, sender, recipient)
+    return _message(session.offers, envelope, sender, recipient, size_octets)
 
 
 def outcome_of_reply(phase: Phase, reply: Reply) -> Outcome:
@@ -150,16 +152,16 @@ def canonical_content(content: bytes) -> bytes:
 
 
 def _message(
-    session: Session, envelope: Envelope, sender: WireAddress | None, recipient: WireAddress
+    offers: Mapping[str, str], envelope: Envelope, sender: WireAddress | None, recipient: WireAddress, size_octets: int
 ) -> Message | Outcome:
-    parameters = f" SIZE={envelope.size_octets}" if "SIZE" in session.offers else ""
+    parameters = f" SIZE={size_octets}" if "SIZE" in offers else ""
     if recipient.needs_smtputf8 or (sender is not None and sender.needs_smtputf8):
-        if "SMTPUTF8" not in session.offers:
+        if "SMTPUTF8" not in offers:
             text = "the address needs SMTPUTF8, which the server does not offer"
             return _refused_here(Meaning.RECIPIENT_PERMANENT, Reason.UNSENDABLE_EAI, text)
-        parameters += " BODY=8BITMIME SMTPUTF8" if "8BITMIME" in session.offers else " SMTPUTF8"
+        parameters += " BODY=8BITMIME SMTPUTF8" if "8BITMIME" in offers else " SMTPUTF8"
     wishes = ""
-    if "DSN" in session.offers:
+    if "DSN" in offers:
         parameters += return_parameters(envelope.envelope_id) if sender else ""
         wishes = notify_parameters(recipient)
     mail = f"MAIL FROM:<{sender or ''}>{parameters}\r\n".encode()

@@ -17,6 +17,7 @@ READ_SIZE = 65536
 # RFC 5321 §4.5.3.1.5 allows 512 octets a reply line; servers that explain themselves at length get more, not endless.
 MAX_REPLY_SIZE = 65536
 MAX_UNREAD = 1 << 20
+GO_AHEAD = 354
 
 
 class Reply(NamedTuple):
@@ -66,6 +67,13 @@ class Wire:
                 left_seconds = deadline - time.monotonic()
             self._wait_for_input(phase, left_seconds)
         return reply
+
+    def take_go_ahead(self) -> bool:
+        """Take the replies to MAIL, RCPT and DATA as one when all have arrived and accept; else take nothing."""
+        if not _is_go_ahead(self._input[self._taken :]):
+            return False
+        self._taken = len(self._input)
+        return True
 
     def pending_reply(self, phase: Phase) -> Reply | None:
         """A reply that has already arrived, also after the connection ended; None when there is none."""
@@ -236,6 +244,17 @@ class Wire:
         whole, part = divmod(max(1, round(seconds * 1_000_000)), 1_000_000)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", whole, part))
         self._read_seconds = seconds
+
+
+@lru_cache(maxsize=512)
+def _is_go_ahead(data: bytes) -> bool:
+    """Whether these are three replies of one line each that let the content go. Most servers word all theirs alike."""
+    *lines, rest = data.split(b"\n")
+    if len(lines) != 3 or rest or any(line[3:4] == b"-" for line in lines):
+        return False
+    mail, rcpt, data_start = map(_reply_of, lines)
+    accepted = mail is not None and mail.positive and rcpt is not None and rcpt.positive
+    return accepted and data_start is not None and data_start.code == GO_AHEAD
 
 
 @lru_cache(maxsize=512)

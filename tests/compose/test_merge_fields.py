@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.compose.contexts import Context
+from campaigns.compose.contexts import WORDS, Context, is_same_everywhere, write_value
 from campaigns.compose.merge import FieldSegment, OutputTooLong, parse
 from campaigns.compose.merge_tags import MergeError, ProblemKind
 
@@ -202,3 +202,19 @@ def test_decomposed_hangul_is_composed() -> None:
 def test_words_and_emoji_arrive_as_they_are(value: str) -> None:
     composed = render("{{ name }}", name=value)
     assert render("{{ name }}", name=composed) == composed
+
+
+@given(st.from_regex(r"\A[0-9A-Za-z가-힣 _-]{0,20}\Z") | st.text())
+def test_what_is_the_same_everywhere_is_written_as_it_is_in_all_words(value: str) -> None:
+    if is_same_everywhere(value):
+        assert {write_value(value, context) for context in WORDS} == {value}
+
+
+@pytest.mark.parametrize("value", ["김하늘", "Kim Ha-neul", "plan_2", "서울 3구"])
+def test_common_names_are_the_same_everywhere(value: str) -> None:
+    assert is_same_everywhere(value)
+
+
+@pytest.mark.parametrize("value", ["", " 김", "김 ", "a  b", "a\nb", "<b>", "R&D", "\u1112\u1161\u11ab", "김\u200e"])
+def test_what_some_place_changes_is_not_the_same_everywhere(value: str) -> None:
+    assert not is_same_everywhere(value)
