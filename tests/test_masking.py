@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from campaigns.celery import LANES
+from campaigns.config import Settings
 from campaigns.masking import mask
+from campaigns.ops.processes import working_processes
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,29 @@ def test_what_is_taken_out(text: str, masked: str) -> None:
 )
 def test_what_stays(text: str) -> None:
     assert mask(text) == text
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A machine whose name has dots, as in a company's network."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "host1.example.com")
+    return "host1.example.com"
+
+
+def test_workers_of_this_machine_keep_their_names(machine: str, settings: Settings) -> None:
+    plans = [list(plan.arguments) for plan in working_processes(settings)]
+    names = [arguments[arguments.index("-n") + 1] for arguments in plans if "-n" in arguments]
+    assert len(names) >= len(LANES)
+    for name in [*names, *(f"{lane}@%h" for lane in LANES), "mail.bulk-12@%h", "celery@%h"]:
+        line = f"{name.replace('%h', machine)} ready, and kim@example.com is told"
+        assert mask(line) == line.replace("kim@example.com", "[address]")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["kim@host1.example.com", "root@host1.example.com", "mail.bulk-1@example.com", "work@example.com",
+     "mail.now@host2.example.com", "homework@host1.example.com", "work%40host1.example.com",
+     "work-kim@host1.example.com"],
+)  # fmt: skip
+def test_whoever_is_no_worker_of_this_machine_is_masked(machine: str, address: str) -> None:
+    assert mask(f"no mail to {address}") == "no mail to [address]"
