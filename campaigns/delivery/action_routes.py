@@ -26,7 +26,7 @@ from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.models import Delivery, DeliveryState
 from campaigns.delivery.reopening_approval import needs_second_person
 from campaigns.delivery.repeating import leave_out_what_is_past
-from campaigns.delivery.second_person_routes import approve_or_ask, describe_second_person
+from campaigns.delivery.second_person_routes import approve_or_ask, describe_second_person, send_approval_mails
 from campaigns.delivery.states import ENDED
 from campaigns.delivery.tasks import end_hold, publish_round, return_rows
 from campaigns.errors import NotFound
@@ -87,6 +87,7 @@ def send_one_again(campaign_id: int, position: int) -> Any:
         return redirect(url_for("delivery.action_form", campaign_id=campaign_id, action="send-again"), code=303)
     if reopening.send_again(campaign_id, position):
         enqueue(publish_round, campaign_id)
+        send_approval_mails(campaign_id)
         flash(_("The mail is sent to %(address)s again.", address=address), "ok")
     else:
         flash(_("The mail to %(address)s is not uncertain any more. Nothing was changed.", address=address), "info")
@@ -187,6 +188,7 @@ def _do(campaign_id: int, action: Action, people: int) -> Any:
         return to_report(campaign_id)
     if reopening.reopen(campaign_id, action.rest):
         enqueue(return_rows, campaign_id, action.rest.value)
+        send_approval_mails(campaign_id)
         flash(started_words(people), "ok")
     else:
         flash(not_ended_words(), "info")

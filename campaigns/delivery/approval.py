@@ -11,24 +11,19 @@ the launch that it was given for: `approved_at` is not before `launched_at`, whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
-from campaigns.accounts.models import User
 from campaigns.audit.services import Target, record_action
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.config import current_settings
+from campaigns.delivery.approval_mails import Decision, tell_approvers, tell_asker
 from campaigns.delivery.freeze import count_audience
 from campaigns.extensions import db
-from campaigns.mail.services import queue_mail
-from campaigns.security import ROLE_RIGHTS, Right
-from campaigns.site import current_site
 
-MAIL_LIFETIME = timedelta(days=3)
 S = CampaignState
 
 
@@ -49,13 +44,6 @@ def people_to_approve() -> int | None:
 def is_approved(campaign: Campaign) -> bool:
     """Tell whether a second person has approved this very launch."""
     return bool(campaign.approved_at and campaign.launched_at and campaign.approved_at >= campaign.launched_at)
-
-
-def approvers(asked_by: int | None) -> Sequence[User]:
-    """Return who may approve what this person asks for: everybody who may launch, but not the person."""
-    roles = [role.value for role, rights in ROLE_RIGHTS.items() if Right.LAUNCH in rights]
-    people = db.session.scalars(select(User).where(User.role.in_(roles)).order_by(User.id))
-    return [user for user in people if user.id != asked_by and user.can_log_in]
 
 
 def ask(campaign_id: int, *, by: int | None, launch_key: str, people: int, **values: Any) -> tuple[int, ...] | None:
@@ -111,7 +99,7 @@ def approve(campaign_id: int, *, by: int, launch_key: str) -> datetime | None:
         db.session.rollback()
         return None
     _record("campaign.approved", campaign_id)
-    _tell_asker(campaign_id, approved=True)
+    tell_asker(campaign_id, _asker_of(campaign_id), Decision.APPROVED)
     starts_at = db.session.scalar(select(Campaign.scheduled_at).where(Campaign.id == campaign_id)) or hold_until
     db.session.commit()
     return starts_at
@@ -128,18 +116,29 @@ def decline(campaign_id: int, *, by: int, launch_key: str, reason: str) -> bool:
     )  # fmt: skip
     if won:
         _record("campaign.declined", campaign_id, reason=reason)
-        _tell_asker(campaign_id, approved=False)
+        tell_asker(campaign_id, _asker_of(campaign_id), Decision.DECLINED)
     db.session.commit()
     return won
 
 
 def withdraw(campaign_id: int) -> bool:
-    """Take a request back to its draft, by anybody who may launch; tells whether there was one. Commits."""
+    """Take a request back to its draft, by anybody who may launch; tells whether there was one. Commits.
+
+    The edge enqueues the mail to whoever asked, where somebody else took it back.
+    """
+    asker = _asker_of(campaign_id)
     won = _move(campaign_id, Campaign.state == S.APPROVAL, S.DRAFT, **_no_launch())
     if won:
         _record("campaign.approval_withdrawn", campaign_id)
+        tell_asker(campaign_id, asker, Decision.WITHDRAWN)
     db.session.commit()
     return won
+
+
+def _asker_of(campaign_id: int) -> int | None:
+    return db.session.scalar(
+        select(Campaign.launched_by_id).where(Campaign.id == campaign_id).with_for_update(key_share=True)
+    )
 
 
 def _is_due() -> ColumnElement[bool]:
@@ -157,44 +156,6 @@ def _no_launch(*, keep_asker: bool = False) -> dict[str, Any]:
         ("launch_key", "launched_by_id", "launched_at", "scheduled_at", "not_after", "schedule_zone", "compiled")
     )
     return {name: value for name, value in cleared.items() if not (keep_asker and name == "launched_by_id")}
-
-
-def tell_approvers(campaign_id: int, asked_by: int | None) -> tuple[int, ...]:
-    """Write mails to those who may approve, and return their ids. Commits."""
-    mails = [
-        queue_mail(
-            kind="approval_asked",
-            to_address=user.email,
-            language=user.language or current_site().language,
-            expires_at=utcnow() + MAIL_LIFETIME,
-            context={"campaign_id": campaign_id, "user_id": user.id},
-            group_key=approval_group(campaign_id),
-        )
-        for user in approvers(asked_by)
-    ]
-    ids = tuple(mail.id for mail in mails)
-    db.session.commit()
-    return ids
-
-
-def _tell_asker(campaign_id: int, *, approved: bool) -> None:
-    asker = db.session.scalar(
-        select(User).join(Campaign, Campaign.launched_by_id == User.id).where(Campaign.id == campaign_id)
-    )
-    if asker is not None:
-        queue_mail(
-            kind="approval_decided",
-            to_address=asker.email,
-            language=asker.language or current_site().language,
-            expires_at=utcnow() + MAIL_LIFETIME,
-            context={"campaign_id": campaign_id, "approved": approved},
-            group_key=approval_group(campaign_id),
-        )
-
-
-def approval_group(campaign_id: int) -> str:
-    """Return the group key of a campaign's mails about approval."""
-    return f"approval-{campaign_id}"
 
 
 def _record(action: str, campaign_id: int, *, after: dict[str, Any] | None = None, reason: str = "") -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from flask import flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
-from sqlalchemy import select
 
 from campaigns.accounts.models import User
 from campaigns.celery import enqueue
@@ -18,15 +17,15 @@ from campaigns.compose.queries import get_campaign
 from campaigns.config import current_settings
 from campaigns.delivery import approval as approvals
 from campaigns.delivery.approval_forms import ApproveForm, DeclineForm
+from campaigns.delivery.approval_mails import approvers
 from campaigns.delivery.audience_count import AudienceCount, count_audience
 from campaigns.delivery.blueprint import bp, to_progress
 from campaigns.delivery.exclusion_words import describe_exclusion
 from campaigns.delivery.forms import has_changed
 from campaigns.delivery.local_times import describe_moment
+from campaigns.delivery.second_person_routes import send_approval_mails
 from campaigns.delivery.tasks import end_hold
 from campaigns.extensions import db
-from campaigns.mail.models import OutboxMail, OutboxState
-from campaigns.mail.tasks import send_mail
 from campaigns.security import Right, requires
 from campaigns.site import format_sender
 
@@ -60,7 +59,7 @@ def approve(campaign_id: int) -> Any:
         return _decided(campaign_id)
     if get_campaign(campaign_id).state == CampaignState.STARTING:
         enqueue(end_hold, campaign_id, countdown=max(0.0, (starts_at - utcnow()).total_seconds()))
-    _send_mails(campaign_id)
+    send_approval_mails(campaign_id)
     flash(_("Approved. It starts as planned."), "ok")
     return to_progress(campaign_id)
 
@@ -78,7 +77,7 @@ def decline(campaign_id: int) -> Any:
     key, reason = form.launch_key.data or "", " ".join((form.reason.data or "").split())
     if not approvals.decline(campaign_id, by=current_user.id, launch_key=key, reason=reason):
         return _decided(campaign_id)
-    _send_mails(campaign_id)
+    send_approval_mails(campaign_id)
     flash(_("Declined. The campaign is a draft again, and nothing was sent."), "ok")
     return redirect(url_for("compose.show_campaign", campaign_id=campaign_id), code=303)
 
@@ -114,15 +113,8 @@ def _page(
         excluded=[(describe_exclusion(reason), people) for reason, people in audience.excluded.items()],
         asker=asker,
         is_own=asker is not None and asker.id == current_user.id,
-        others=approvals.approvers(campaign.launched_by_id),
+        others=approvers(campaign.launched_by_id),
         sender=format_sender(*sender_of(campaign)),
         is_due=is_due,
         starts=describe_moment(campaign.scheduled_at, campaign.schedule_zone or "UTC") if campaign.scheduled_at else "",
     )
-
-
-def _send_mails(campaign_id: int) -> None:
-    group = approvals.approval_group(campaign_id)
-    waiting = select(OutboxMail.id).where(OutboxMail.group_key == group, OutboxMail.state == OutboxState.WAITING)
-    for mail_id in list(db.session.scalars(waiting)):
-        enqueue(send_mail, mail_id)

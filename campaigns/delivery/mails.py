@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
 from campaigns.accounts.models import User
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.compose.titles import campaign_title
+from campaigns.delivery.approval_mails import Decision
 from campaigns.extensions import db
 from campaigns.links import public_url
 from campaigns.mail.kinds import MailContent, mail_kind
@@ -44,14 +48,91 @@ def _ask(campaign: Campaign, people: int | None, asked_by: int | None, url: str)
 
 @mail_kind("approval_decided")
 def tell_decision(mail: OutboxMail) -> MailContent | None:
-    """Say whether the launch was approved, and if not, why."""
+    """Say whether the launch was approved, and if not, why or by whom."""
     campaign = db.session.get(Campaign, int(mail.context["campaign_id"]))
     if campaign is None:
         return None
+    title, decision = campaign_title(campaign), _decision_of(mail)
+    if decision is Decision.APPROVED:
+        lines = [_("It starts as planned, by itself.")]
+    else:
+        lines = [_("It is a draft again, and nothing was sent."), *_why(mail, campaign, decision)]
     return render_single_mail(
         "delivery/approval_decided",
-        subject=campaign_title(campaign),
-        approved=bool(mail.context["approved"]),
-        reason=campaign.declined_reason,
+        headline=_headline(decision, title),
+        heading=_launch_heading(decision),
+        lines=[f"“{title}”", *lines],
+        why=_("You get this because you asked for the launch."),
         url=public_url("reports.progress", campaign_id=campaign.id),
     )
+
+
+@mail_kind("reopening_decided")
+def tell_decision_after_end(mail: OutboxMail) -> MailContent | None:
+    """Say what became of the request to go on with a campaign that had ended."""
+    campaign = db.session.get(Campaign, int(mail.context["campaign_id"]))
+    if campaign is None:
+        return None
+    title, decision, people = campaign_title(campaign), _decision_of(mail), int(mail.context["people"])
+    asked = ngettext(
+        "You asked to send “%(subject)s” to %(people)s more person.",
+        "You asked to send “%(subject)s” to %(people)s more people.",
+        people, subject=title, people=format_number(people),
+    )  # fmt: skip
+    return render_single_mail(
+        "delivery/approval_decided",
+        headline=_headline(decision, title),
+        heading=_reopening_heading(decision),
+        lines=[asked, _reopening_sentence(decision), *_by(mail)],
+        why=_("You get this because you asked for it."),
+        url=public_url("reports.report", campaign_id=campaign.id),
+    )
+
+
+def _decision_of(mail: OutboxMail) -> Decision:
+    # A mail that was queued by an earlier version says yes or no.
+    said = mail.context.get("decision") or (Decision.APPROVED if mail.context.get("approved") else Decision.DECLINED)
+    return Decision(said)
+
+
+def _headline(decision: Decision, title: str) -> str:
+    words = {
+        Decision.APPROVED: _("Approved: %(subject)s", subject=title),
+        Decision.DECLINED: _("Declined: %(subject)s", subject=title),
+        Decision.WITHDRAWN: _("Taken back: %(subject)s", subject=title),
+        Decision.OVERTAKEN: _("Not asked for any more: %(subject)s", subject=title),
+    }[decision]
+    return str(words)
+
+
+def _launch_heading(decision: Decision) -> str:
+    words = {
+        Decision.APPROVED: _("Your launch was approved"),
+        Decision.WITHDRAWN: _("Your launch was taken back"),
+    }.get(decision, _("Your launch was declined"))
+    return str(words)
+
+
+def _reopening_heading(decision: Decision) -> str:
+    words = {
+        Decision.APPROVED: _("What you asked for was approved"),
+        Decision.DECLINED: _("What you asked for was declined"),
+    }.get(decision, _("What you asked for is not asked for any more"))
+    return str(words)
+
+
+def _reopening_sentence(decision: Decision) -> str:
+    words = {
+        Decision.APPROVED: _("Sending goes on by itself."),
+        Decision.DECLINED: _("Nothing was sent."),
+    }.get(decision, _("Something else was done or asked for since. Look whether it is still needed, and ask again."))
+    return str(words)
+
+
+def _why(mail: OutboxMail, campaign: Campaign, decision: Decision) -> list[str]:
+    return _by(mail) if decision is Decision.WITHDRAWN else [_("Reason: %(reason)s", reason=campaign.declined_reason)]
+
+
+def _by(mail: OutboxMail) -> list[str]:
+    by = db.session.get(User, int(mail.context["by_id"])) if mail.context.get("by_id") else None
+    return [_("By: %(who)s", who=by.name or by.email)] if by else []

@@ -20,11 +20,13 @@ from campaigns.audit.queries import entries_about
 from campaigns.audit.services import mask, this_actor
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.delivery import states
+from campaigns.delivery.approval_mails import Decision
 from campaigns.delivery.attempts import LEFT, tell
 from campaigns.delivery.brake import resume_past_brake
 from campaigns.delivery.ledger import lock_batch
 from campaigns.delivery.ledger_rows import recount
 from campaigns.delivery.models import AttemptOutcome, Batch, Delivery, DeliveryState
+from campaigns.delivery.reopening_requests import Request, open_request
 from campaigns.extensions import db
 from campaigns.mail.replies import Reason
 
@@ -89,9 +91,14 @@ def reopen(campaign_id: int, rest: Rest) -> bool:
     not ended, or whose cancel is not through.
     """
     deed = states.Deed(DEEDS[rest], {"people": count_people(campaign_id, rest)})
-    if states.reopen(campaign_id, reason=rest.pause_reason, deed=deed):
+    request = open_request(campaign_id)
+    if states.reopen(campaign_id, reason=rest.pause_reason):
+        _end_request(request)
+        states.record_deed(campaign_id, deed)
+        db.session.commit()
         logger.info("campaign %s was reopened for its %s", campaign_id, rest.value)
         return True
+    db.session.rollback()
     paused = select(Campaign.id).where(Campaign.id == campaign_id, Campaign.state == CampaignState.PAUSED)
     return db.session.scalar(paused.where(Campaign.pause_reason == rest.pause_reason)) is not None
 
@@ -121,13 +128,14 @@ def send_again(campaign_id: int, position: int) -> bool:
 
     One transaction: a campaign that has ended goes on sending with it; one that a person has paused stays paused.
     """
-    batch = _lock_batch_of(campaign_id, position)
+    batch, request = _lock_batch_of(campaign_id, position), open_request(campaign_id)
     is_open = batch and (states.stay_open(campaign_id) or states.reopen_at_once(campaign_id))
     this_row = Delivery.position == position, Delivery.state == D.UNCERTAIN
     if not is_open or not _let_wait(batch, *this_row, told_as=AttemptOutcome.SENT_AGAIN, by=this_actor().name):
         db.session.rollback()
         return False
     recount(batch)
+    _end_request(request)
     states.record_deed(campaign_id, states.Deed("campaign.person_sent_again", _person(campaign_id, position)))
     db.session.commit()
     logger.info("campaign %s: %s is sent to again", campaign_id, position)
@@ -151,6 +159,12 @@ def leave(campaign_id: int, position: int | None = None) -> int:
         decided += changed
         db.session.commit()
     return decided
+
+
+def _end_request(request: Request | None) -> None:
+    """Tell whoever had asked for something that the campaign went on without it."""
+    if request:
+        request.tell(Decision.OVERTAKEN)
 
 
 def _person(campaign_id: int, position: int) -> dict[str, Any]:

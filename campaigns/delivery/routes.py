@@ -24,6 +24,7 @@ from campaigns.config import current_settings
 from campaigns.delivery import action_routes, approval_routes, mails, repeat_routes, states
 from campaigns.delivery import approval as approvals
 from campaigns.delivery.actions import launched_words
+from campaigns.delivery.approval_mails import approvers
 from campaigns.delivery.audience_count import count_audience
 from campaigns.delivery.blueprint import bp, to_progress
 from campaigns.delivery.brake import resume_past_brake
@@ -32,6 +33,7 @@ from campaigns.delivery.forms import CancelForm, LaunchForm, cancel_word, has_ch
 from campaigns.delivery.launch import Launch, launch_at, launch_now
 from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.queries import campaign_totals
+from campaigns.delivery.second_person_routes import send_approval_mails
 from campaigns.delivery.tasks import cancel_rest, end_hold, publish_round
 from campaigns.errors import UserError
 from campaigns.languages import choose_timezone, zone
@@ -100,6 +102,7 @@ def take_back(campaign_id: int) -> Response:
     if not states.take_back(campaign_id) and not approvals.withdraw(campaign_id):
         flash(_("It is too late to take the campaign back: sending has begun. You can still pause it."), "warn")
         return to_progress(campaign_id)
+    send_approval_mails(campaign_id)
     flash(_("The campaign is a draft again. Nothing was sent."), "ok")
     edit = url_if("compose.edit_campaign", "compose.edit", campaign_id=campaign_id)
     return redirect(edit or url_for("delivery.launch_form", campaign_id=campaign_id), code=303)
@@ -216,7 +219,7 @@ def _launch_page(campaign: Campaign, form: LaunchForm, *, was: int | None = None
         passed=[describe_finding(finding) for finding in findings if finding.level is Level.OK],
         is_blocked=is_blocked(findings),
         must_be_approved=approvals.needs_approval(audience.recipients),
-        nobody_to_approve=not approvals.approvers(current_user.id),
+        nobody_to_approve=not approvers(current_user.id),
         has_changed=changed,
         was=was,
         sender=format_sender(campaign.sender_name or default_sender()[0], default_sender()[1]),

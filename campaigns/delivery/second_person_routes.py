@@ -7,15 +7,17 @@ from typing import Any
 from flask import flash, redirect, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
+from sqlalchemy import select
 
 from campaigns.accounts.models import User
 from campaigns.celery import enqueue
 from campaigns.compose.models import Campaign
 from campaigns.delivery import reopening_approval as second
 from campaigns.delivery.actions import ACTIONS
-from campaigns.delivery.approval import approvers
+from campaigns.delivery.approval_mails import approval_group, approvers
 from campaigns.delivery.blueprint import bp
 from campaigns.extensions import db
+from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.mail.tasks import send_mail
 from campaigns.security import Right, requires
 
@@ -25,16 +27,19 @@ from campaigns.security import Right, requires
 def withdraw_action(campaign_id: int, action: str) -> Any:
     """End a request for a second person: withdrawn by whoever asked, declined by anybody else."""
     if second.withdraw(campaign_id, by=current_user.id):
+        send_approval_mails(campaign_id)
         flash(_("It is not asked for any more. Nothing was sent."), "ok")
     return redirect(url_for("delivery.action_form", campaign_id=campaign_id, action=action), code=303)
 
 
 def approve_or_ask(campaign_id: int, action: str, people: int) -> bool:
     """Tell whether somebody else had asked for exactly this, so that it may be done; else ask for a second person."""
-    if second.approve(campaign_id, action, people=people, by=current_user.id):
+    is_approved = second.approve(campaign_id, action, people=people, by=current_user.id)
+    if not is_approved:
+        second.ask(campaign_id, action, people=people, by=current_user.id)
+    send_approval_mails(campaign_id)
+    if is_approved:
         return True
-    for mail_id in second.ask(campaign_id, action, people=people, by=current_user.id) or ():
-        enqueue(send_mail, mail_id)
     flash(_("A second person is asked to approve it. Nothing was sent yet."), "ok")
     return False
 
@@ -51,3 +56,11 @@ def describe_second_person(campaign: Campaign, name: str, people: int) -> dict[s
         "is_own": is_asked and by == current_user.id,
         "others": approvers(current_user.id),
     }
+
+
+def send_approval_mails(campaign_id: int) -> None:
+    """Enqueue a campaign's mails about approval that are not out; any number of times is harmless."""
+    group = approval_group(campaign_id)
+    waiting = select(OutboxMail.id).where(OutboxMail.group_key == group, OutboxMail.state == OutboxState.WAITING)
+    for mail_id in list(db.session.scalars(waiting)):
+        enqueue(send_mail, mail_id)

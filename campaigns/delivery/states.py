@@ -126,9 +126,10 @@ def start_late(campaign_id: int, *, by: int | None, hold_seconds: int) -> bool:
     )  # fmt: skip
 
 
-def reopen(campaign_id: int, *, reason: str, deed: Deed) -> bool:
-    """Pause a campaign that has ended, so that some of its recipients can wait again; its totals count anew."""
-    return _move(campaign_id, ENDED, S.PAUSED, HAS_TOTALS, deed=deed, **_reopened(), pause_reason=reason)
+def reopen(campaign_id: int, *, reason: str) -> bool:
+    """Pause a campaign that has ended, so that some of its recipients can wait again; a step of a transaction."""
+    values = {"state": S.PAUSED, "pause_reason": reason, "updated_at": utcnow(), **_reopened()}
+    return _update(campaign_id, ENDED, HAS_TOTALS, **values)
 
 
 def reopen_at_once(campaign_id: int) -> bool:

@@ -91,6 +91,7 @@ def mail_words(kind: str) -> str:
         "team_invitation": _("Invitation to the team"),
         "approval_asked": _("Request for an approval"),
         "approval_decided": _("Answer to a request for approval"),
+        "reopening_decided": _("Answer to a request for approval"),
         "digest": _("Summary for the team"),
         "test": _("Test of a campaign"),
         "failure_notice": _("Notice that tasks fail"),

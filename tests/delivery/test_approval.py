@@ -15,6 +15,7 @@ from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.delivery import approval, launch, rounds, states
 from campaigns.extensions import db
+from campaigns.mail.services import deliver_mail, queue_mail
 from campaigns.site import Site
 from tests.delivery.campaigns import make_campaign
 from tests.pages import forms_of, submit
@@ -138,6 +139,35 @@ def test_a_declined_launch_is_a_draft_with_the_reason(app, owner_client, grace, 
     assert "The date is wrong." in sink.to("ada@example.com")[0].text
     assert "The date is wrong." in owner_client.get(f"/campaigns/{campaign_id}/launch").text
     assert sink.to("grace@example.com") == [], "what was decided before its mail went is not asked any more"
+
+
+def test_whoever_asked_is_told_when_somebody_else_takes_the_launch_back(app, owner_client, grace, sink, run_queued):
+    for client in (owner_client, grace):
+        campaign_id = make_campaign(subject="News")
+        ask(owner_client, campaign_id)
+        submit(client, f"/campaigns/{campaign_id}/progress", {}, action=f"/campaigns/{campaign_id}/take-back")
+        assert state_of(campaign_id) == CampaignState.DRAFT
+    run_queued()
+    (mail,) = sink.to("ada@example.com")
+    assert str(mail.message["Subject"]) == "Taken back: News · Dawn"
+    for words in ("Your launch was taken back", "It is a draft again, and nothing was sent.", "By: Grace"):
+        assert words in mail.text
+    assert "Reason" not in mail.text
+
+
+@pytest.mark.parametrize(("said", "heading"), [(True, "approved"), (False, "declined")])
+def test_an_answer_that_an_earlier_version_queued_is_told_as_it_is(app, sink, said, heading):
+    campaign_id = make_campaign(declined_reason="The date is wrong.")
+    mail = queue_mail(
+        kind="approval_decided",
+        to_address="ada@example.com",
+        language="en",
+        expires_at=utcnow() + timedelta(days=1),
+        context={"campaign_id": campaign_id, "approved": said},
+    )
+    db.session.commit()
+    deliver_mail(mail.id)
+    assert f"Your launch was {heading}" in sink.to("ada@example.com")[0].text
 
 
 def test_what_is_taken_back_and_edited_has_to_be_approved_again(app, owner_client, grace):

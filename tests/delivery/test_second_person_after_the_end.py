@@ -18,6 +18,7 @@ from campaigns.delivery import reopening_approval as second
 from campaigns.delivery import states
 from campaigns.delivery.reconcile import cancel_rest
 from campaigns.delivery.reopening import Rest
+from campaigns.delivery.second_person_routes import send_approval_mails
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from tests.delivery.campaigns import launch_and_freeze
@@ -25,6 +26,7 @@ from tests.pages import submit
 from tests.people import log_in, make_user, make_users
 from tests.reports.ledgers import LOST, settle_batch
 from tests.settings.storing import store_and_look
+from tests.smtp_sink import ReceivedMail
 
 pytestmark = pytest.mark.both_databases
 
@@ -62,6 +64,10 @@ def ended_with_uncertain(uncertain: int) -> int:
     db.session.execute(update(Campaign).values(state="sent", finished_at=utcnow()))
     db.session.commit()
     return campaign_id
+
+
+def subject_of(mail: ReceivedMail) -> str:
+    return str(mail.message["Subject"])
 
 
 def press(client: FlaskClient, campaign_id: int, action: str = "send-rest", *, button: str = "") -> Any:
@@ -124,6 +130,71 @@ def test_the_mail_names_the_number_and_leads_to_the_page(
     (mail,) = sink.to("grace@example.com")
     assert "“November” is to go to 8 people. Asked for by: Ada." in mail.text
     assert f"/campaigns/{cancelled}/after/send-rest" in mail.text
+
+
+def test_whoever_asked_is_told_what_was_decided_and_by_whom(
+    owner_client: FlaskClient, other_client: FlaskClient, cancelled: int, run_queued: Callable[..., Any], sink: Any
+) -> None:
+    press(owner_client, cancelled)
+    press(other_client, cancelled, button="/withdraw")
+    press(owner_client, cancelled)
+    press(owner_client, cancelled, button="/withdraw")  # which they know themselves
+    press(owner_client, cancelled)
+    press(other_client, cancelled)
+    run_queued("mail.now")
+    declined, approved = sink.to("ada@example.com")
+    assert subject_of(declined) == "Declined: November · Carillon"
+    assert "You asked to send “November” to 8 more people." in declined.text
+    assert "Nothing was sent." in declined.text
+    assert "By: Grace" in declined.text
+    assert f"/campaigns/{cancelled}/report" in declined.text
+    assert "What you asked for was approved" in approved.text
+    assert "Sending goes on by itself." in approved.text
+
+
+def test_whoever_asked_is_told_in_their_language(
+    owner_client: FlaskClient, other_client: FlaskClient, cancelled: int, run_queued: Callable[..., Any], sink: Any
+) -> None:
+    db.session.execute(update(User).where(User.email == "ada@example.com").values(language="ko"))
+    db.session.commit()
+    page = f"/campaigns/{cancelled}/after/send-rest"
+    submit(owner_client, page, {}, action=page)
+    press(other_client, cancelled, button="/withdraw")
+    run_queued("mail.now")
+    (mail,) = sink.to("ada@example.com")
+    assert "요청하신 일이 거절되었습니다" in mail.text
+    assert "8명" in mail.text
+
+
+def test_a_request_that_was_overtaken_is_told_too(
+    owner_client: FlaskClient, other_client: FlaskClient, run_queued: Callable[..., Any], sink: Any
+) -> None:
+    """One person of two is sent to alone, which goes on with the campaign and needs nobody else."""
+    make_users(6)
+    campaign_id = ended_with_uncertain(2)
+    store_and_look("safety", approve_from=2)
+    press(owner_client, campaign_id, "send-again")
+    page = f"/campaigns/{campaign_id}/uncertain/1/send-again"
+    submit(other_client, page, {}, action=page)
+    assert state_of(campaign_id) == "sending"
+    assert db.session.get_one(Campaign, campaign_id).reopening_asked == ""
+    run_queued("mail.now")
+    (mail,) = sink.to("ada@example.com")
+    assert subject_of(mail) == "Not asked for any more: November · Carillon"
+    assert "Something else was done or asked for since." in mail.text
+
+
+def test_another_request_takes_the_place_of_the_first(
+    app: Flask, owner_client: FlaskClient, other_client: FlaskClient, cancelled: int, run_queued: Callable[..., Any],
+    sink: Any,
+) -> None:  # fmt: skip
+    press(owner_client, cancelled)
+    asker = db.session.query(User).filter_by(email="grace@example.com").one().id
+    assert second.ask(cancelled, "retry-failed", people=7, by=asker)
+    send_approval_mails(cancelled)
+    run_queued("mail.now")
+    owner_mails = [subject_of(mail) for mail in sink.to("ada@example.com")]
+    assert "Not asked for any more: November · Carillon" in owner_mails
 
 
 def test_an_approved_launch_covers_its_rest_and_not_a_second_mail_to_anybody(
