@@ -108,8 +108,8 @@ class RateLimiter:
         lowered = throttle.rate_at(time.time())
         return min(rate, lowered) if rate else lowered
 
-    def slow_down(self, rates: Rates, domain: str) -> None:
-        """Halve the rate of a domain that asked for it; several at once do so once."""
+    def slow_down(self, rates: Rates, domain: str) -> bool:
+        """Halve the rate of a domain that asked for it; several at once do so once. Tells whether it was low."""
         now = time.time()
         known = self._throttles.get(domain)
         if known is None or known.is_over(now):
@@ -117,13 +117,14 @@ class RateLimiter:
             rate = rates.per_domain.get(domain) or self._pace.rate_of(domain, time.monotonic())
         throttle = known.halved(now) if known else Throttle.first(rate, now)
         if throttle is known:
-            return
+            return True
         self._throttles[domain] = throttle
         logger.warning("%s asks for fewer mails: %.2f a second from now, growing", domain, throttle.lowered)
         self._local.empty(domain)
         with suppress(redis.RedisError):
             if time.monotonic() >= self._away_until:
                 self._write_throttle(domain, throttle, now)
+        return known is not None
 
     def slowed_domains(self) -> list[str]:
         """Return the domains that have asked to slow down and are not back at their pace. Raises RedisError."""

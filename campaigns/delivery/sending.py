@@ -237,12 +237,12 @@ class _Run:
         if outcome.kind is OutcomeKind.SENT:
             self.tried.note_taken()
             return
+        # A domain that goes on asking says nothing of the server, even if it hangs up each time.
+        asks_again = asks_to_slow_down(outcome) and self.turns.slow_down(recipient)
         if concerns_sender(outcome):
             self.refused_sender = outcome
-        elif not concerns_connection(outcome):
+        elif asks_again or not concerns_connection(outcome):
             self.tried.note_taken()
-        if asks_to_slow_down(outcome):
-            self.turns.slow_down(recipient)
 
     def _settle_here(self, settlement: Settlement) -> None:
         """Decide on a claimed row without asking a server; nothing of it has left."""

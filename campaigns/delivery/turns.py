@@ -82,11 +82,11 @@ class Turns:
             return None
         return _put_off(recipient, COOL_DOWN_SECONDS)
 
-    def slow_down(self, recipient: Recipient) -> None:
-        """Slow down the domain of somebody whose mail was refused for coming too soon."""
+    def slow_down(self, recipient: Recipient) -> bool:
+        """Slow down the domain of somebody whose mail was refused for coming too soon; tells whether it was already."""
         domain = domain_of(recipient.address)
         self._slowed.add(domain)
-        self._limiter.slow_down(self._rates, domain)
+        return self._limiter.slow_down(self._rates, domain)
 
     def give_back(self, mails: int) -> None:
         """Return turns that were not used."""

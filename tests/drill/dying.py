@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,39 @@ from sqlalchemy.engine import Engine
 from campaigns.celery import SturdyRedisBackend
 
 count_part = SturdyRedisBackend.on_chord_part_return
+published = count(1)
 
 
 def die_once(moment: str) -> None:
-    if os.environ.get("DIE_WHEN") != moment:
+    """Die if this is the moment, the first time in an experiment; "disk lost" after it takes the journals along."""
+    wanted = os.environ.get("DIE_WHEN", "")
+    if wanted.removesuffix(", disk lost") != moment:
         return
+    folder = Path(os.environ["INSTANCE_DIR"])
     try:
-        (Path(os.environ["INSTANCE_DIR"]) / "died").touch(exist_ok=False)
+        (folder / "died").touch(exist_ok=False)
     except FileExistsError:
         return
+    if wanted.endswith(", disk lost"):
+        for journal in folder.rglob("*.journal"):
+            journal.unlink()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def count_part_or_die(self: Any, *args: Any, **kwargs: Any) -> Any:
     die_once("before a part is counted")
-    return count_part(self, *args, **kwargs)
+    answer = count_part(self, *args, **kwargs)
+    die_once("after a part is counted")
+    return answer
 
 
 SturdyRedisBackend.on_chord_part_return = count_part_or_die
+
+
+@after_task_publish.connect(sender="delivery.send_batch")
+def after_batch(**_: Any) -> None:
+    if next(published) == 2:
+        die_once("half way through the publishing")
 
 
 @before_task_publish.connect(sender="delivery.record_totals")
@@ -50,3 +66,5 @@ def before_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) ->
         die_once("half way through the freeze")
     if statement.startswith("UPDATE occurrence"):
         die_once("between the copy and its launch")
+    if statement.startswith("UPDATE delivery SET state = 'sent'"):
+        die_once("before answers are written down")

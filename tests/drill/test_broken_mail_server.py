@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import func, select
 
+from campaigns.audience.demo_users import add_demo_users
 from campaigns.compose.models import Campaign
-from campaigns.delivery.models import Delivery
+from campaigns.delivery.models import Batch, Delivery
+from campaigns.delivery.rate_limit import shared_limiter
 from campaigns.extensions import db
 from campaigns.ops.drill_mischief import Mischief, Step
+from campaigns.ops.drill_record import read_record
 from tests.drill.harness import Experiment
 from tests.people import make_user
 
@@ -25,6 +29,7 @@ def test_a_mail_server_that_is_away_holds_the_campaign_and_burns_nobodys_attempt
     experiment.stage.watch(4)
     totals = experiment.totals()
     assert (totals.failed, totals.deferred, totals.balances) == (0, 0, True)
+    experiment.wait_until(lambda: leases() == 0, seconds=20, what="the batches to be let go")
     experiment.stage.sink.listen()
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
@@ -32,6 +37,11 @@ def test_a_mail_server_that_is_away_holds_the_campaign_and_burns_nobodys_attempt
     most = db.session.scalar(select(func.max(Delivery.attempts)).where(Delivery.campaign_id == experiment.campaign_id))
     assert most == 1
     assert trouble_of(experiment.campaign_id) is None
+
+
+def leases() -> int:
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(Batch).where(Batch.lease_token.is_not(None))) or 0
 
 
 def trouble_of(campaign_id: int) -> str | None:
@@ -68,16 +78,44 @@ def test_chunks_that_are_refused_cost_their_own_recipients_only(make_experiment:
     assert (verdict.by_ledger.failed, verdict.by_ledger.sent, verdict.uncertain) == (12, 388, [])
 
 
-def test_a_domain_that_wants_no_more_for_now_holds_up_nobody_else(experiment: Experiment) -> None:
-    for number in range(60):
-        make_user(f"person{number}@slow.example.org")
+@pytest.mark.parametrize("reply", ["450 4.7.1 Too many messages for now", "421 4.7.0 Too many messages, slow down"])
+def test_a_domain_that_wants_no_more_for_now_holds_up_nobody_else(
+    make_experiment: Callable[..., Experiment], reply: str
+) -> None:
+    """One connection, so that nothing hides a slot that sleeps; a campaign before it tells the usual pace."""
+    experiment = make_experiment(BULK_THREADS="1", BATCH_SIZE="50")
+    add_demo_users(100)
+    for number in range(15):
+        make_user(f"person{number}@{TIRED}")
     experiment.start()
-    tired = Mischief(Step.RCPT, 1_000_000, "450 4.7.1 Too many messages for now", domain="slow.example.org")
+    experiment.launch(200)
+    experiment.wait_for_end()
+    usual = times_of_others(experiment)
+
+    tired = Mischief(Step.RCPT, 1_000_000, reply, domain=TIRED)
     experiment.stage.sink.arrange(tired)
-    experiment.launch(400, milliseconds_each=5)
-    experiment.wait_until(lambda: experiment.totals().sent == 400, seconds=60, what="everybody else")
-    assert experiment.totals().deferred + experiment.totals().waiting + experiment.totals().sending == 60
+    experiment.launch(200)
+    experiment.wait_until(lambda: experiment.totals().sent == 200, seconds=60, what=lambda: str(experiment.totals()))
+    times = times_of_others(experiment)[len(usual) :]
+    assert max(later - earlier for earlier, later in pairwise(times)) < 5, "nobody sleeps beside those who wait"
+    assert times[-1] - times[0] < 2 * (usual[-1] - usual[0]) + 5
+    assert shared_limiter().slowed_domains() == [TIRED]
+
+    tries = tired.times
+    experiment.wait_until(lambda: experiment.has_ended() or tired.times < tries - 4, seconds=60, what="further tries")
+    assert trouble_of(experiment.campaign_id) is None, "that the domain wants no more is no trouble of the campaign's"
+    totals = experiment.totals()
+    assert (totals.sent, totals.deferred + totals.waiting + totals.sending) == (200, 15)
     tired.times = 0
     verdict = experiment.wait_for_end()
-    assert verdict.problems == []
-    assert (verdict.by_ledger.sent, verdict.uncertain) == (460, [])
+    assert (verdict.by_ledger.sent, verdict.uncertain, verdict.lost, verdict.is_balanced) == (215, [], [], True)
+    assert verdict.accepted == 2 * 215
+
+
+TIRED = "slow.example.org"
+
+
+def times_of_others(experiment: Experiment) -> list[float]:
+    """Return when each mail was accepted that was not for the tired domain, in order."""
+    record = read_record(experiment.stage.record_path)
+    return [mail.at for mail in record if not mail.recipient.endswith(TIRED)]

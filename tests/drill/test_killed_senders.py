@@ -98,6 +98,24 @@ def test_a_sender_killed_before_the_mail_server_has_its_mail(experiment_by_comma
     assert (len(after.uncertain), after.accepted) == (len(verdict.uncertain) - len(lost), verdict.accepted + len(lost))
 
 
+@pytest.mark.parametrize("disk", ["", ", disk lost"], ids=["with its journal", "without"])
+def test_a_sender_killed_between_the_answers_and_the_commit(
+    make_experiment: Callable[..., Experiment], disk: str
+) -> None:
+    """Its journal knows the answers; lost with the disk, all that was in hand is uncertain, and came once."""
+    experiment = make_experiment(DIE_WHEN=f"before answers are written down{disk}", BATCH_SIZE="30")
+    experiment.start("work", "beat")
+    experiment.start_more("mail.bulk-1", extra=("-I", "tests.drill.dying"))
+    experiment.stage.most_uncertain_by_kills += THREADS if not disk else THREADS * 30
+    experiment.launch(200, milliseconds_each=5)
+    verdict = experiment.wait_for_end()
+    assert (experiment.settings.instance_dir / "died").exists()
+    assert verdict.problems == []
+    assert verdict.by_ledger.sent == 200 - len(verdict.uncertain)
+    if disk:
+        assert verdict.uncertain_delivered >= 30, "a whole batch had its answers"
+
+
 def test_a_deploy_again_and_again_is_invisible_in_the_totals(experiment: Experiment) -> None:
     """Everything that works is told to stop at once; what was started anew works beside what is still ending."""
     workers = (*SENDERS, "work", "beat")

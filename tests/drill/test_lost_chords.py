@@ -6,22 +6,37 @@ from collections.abc import Callable
 
 import pytest
 
+from campaigns.compose.models import Campaign
+from campaigns.extensions import db
 from tests.drill.harness import Experiment
 
 THREADS = 2
-MOMENTS = ("before a part is counted", "before the callback is published", "after the callback is published")
+DYING = ("-I", "tests.drill.dying")
+# Which pool: a whole worker dies with its threads; of forked processes one dies, and its task is redelivered at once.
+MOMENTS = [
+    ("threads", "before a part is counted"),
+    ("threads", "before the callback is published"),
+    ("threads", "after the callback is published"),
+    ("threads", "half way through the publishing"),
+    ("prefork", "before a part is counted"),
+    ("prefork", "after a part is counted"),
+    ("prefork", "before the callback is published"),
+]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_sender_that_dies_at_the_worst_moment_of_its_chord(
-    make_experiment: Callable[..., Experiment], moment: str
+@pytest.mark.parametrize(("pool", "moment"), MOMENTS)
+def test_whoever_dies_at_the_worst_moment_of_a_chord(
+    make_experiment: Callable[..., Experiment], pool: str, moment: str
 ) -> None:
     experiment = make_experiment(DIE_WHEN=moment)
-    experiment.start("work", "beat")
-    experiment.start_more("mail.bulk-1", extra=("-I", "tests.drill.dying"))
+    experiment.start("beat")
+    experiment.start_more("work", extra=DYING)
+    experiment.start_more("mail.bulk-1", extra=DYING, threads=pool)
     experiment.stage.most_uncertain_by_kills += THREADS
     experiment.launch(400, milliseconds_each=5)
     verdict = experiment.wait_for_end()
     assert (experiment.settings.instance_dir / "died").exists()
     assert verdict.problems == []
     assert verdict.by_ledger.sent + len(verdict.uncertain) == 400
+    recorded = db.session.get_one(Campaign, experiment.campaign_id).totals
+    assert (recorded["sent"], recorded["uncertain"]) == (verdict.by_ledger.sent, len(verdict.uncertain))
