@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Response, flash, jsonify, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
@@ -21,7 +23,6 @@ from campaigns.compose.previewing import (
     build_preview_message,
     people_to_preview_as,
     preview_fields,
-    preview_inbox_line,
     previewed_person,
     render_preview,
 )
@@ -31,6 +32,7 @@ from campaigns.compose.wording import describe_problem
 from campaigns.errors import Conflict, NotFound
 from campaigns.presentation import format_time
 from campaigns.security import Right, can, csp, requires
+from campaigns.site import default_sender
 
 
 @bp.get("/campaigns/<int:campaign_id>/edit")
@@ -108,7 +110,7 @@ def preview_unsaved(campaign_id: int) -> str:
     _note_whose_mail(form.preview_as.data or "")
     return render_preview(
         form.source(),
-        _envelope(campaign),
+        replace(_envelope(campaign), sender=(form.sender_name.data or default_sender()[0], sender_of(campaign)[1])),
         view=form.preview_mode.data or "",
         person=form.preview_as.data or "",
         may_see_users=can(Right.SEE_USERS),
@@ -154,7 +156,6 @@ def _composer(campaign: Campaign, form: CampaignForm, *, conflict: bool = False)
         recipients=count_receivers(),
         sender=sender_of(campaign),
         size=_size_of(form),
-        inbox=preview_inbox_line(form.source()),
     )
 
 

@@ -12,7 +12,7 @@ from campaigns.audience.queries import sample_users
 from campaigns.clock import utcnow
 from campaigns.compose.mails import inert_unsubscribe_url
 from campaigns.compose.merge import OutputTooLong
-from campaigns.compose.previews import PreviewView, show_html, show_plain, show_problems
+from campaigns.compose.previews import InboxLine, PreviewView, show_html, show_inbox_line, show_plain, show_problems
 from campaigns.compose.queries import compile_source, fields_of, find_user, sample_fields
 from campaigns.compose.rendering import ContentError, ContentSource, Rendered
 from campaigns.compose.wording import describe_content_error
@@ -33,37 +33,23 @@ def render_preview(source: ContentSource, envelope: Envelope, *, view: str, pers
     chosen = PreviewView(view) if view in set(PreviewView) else PreviewView.DESKTOP
     try:
         fields = preview_fields(source.language, person, may_see_users=may_see_users)
-        rendered = compile_source(source).render(fields)
+        compiled = compile_source(source)
+        rendered, preheader = compiled.render(fields), compiled.preheader.render(fields)
     except ContentError as error:
         return _show_content_error(error)
     except OutputTooLong:
         return show_problems(
             [_("The mail is longer than a mail may be. Shorten it.")], language=_page_language(), title=_("No preview")
         )
+    line = InboxLine(envelope.sender[0], rendered.subject, preheader)
     if chosen is PreviewView.TEXT:
-        return show_plain(rendered.text, language=source.language, title=rendered.subject)
+        return show_inbox_line(show_plain(rendered.text, language=source.language, title=rendered.subject), line)
     if chosen is PreviewView.SOURCE:
         raw = build_preview_message(rendered, envelope, to_address=fields["email"], to_name=fields["name"])
         return show_plain(raw.decode("ascii", "replace"), language="en", title=rendered.subject)
-    return show_html(rendered.html, dark=chosen is PreviewView.DARK, phone=chosen is PreviewView.PHONE)
-
-
-@dataclass(frozen=True, slots=True)
-class InboxLine:
-    """What an inbox shows of a mail before it is opened."""
-
-    subject: str
-    preheader: str
-
-
-def preview_inbox_line(source: ContentSource) -> InboxLine:
-    """Return the inbox line for a made-up person, or the text as written while it has mistakes."""
-    fields = preview_fields(source.language, "sample", may_see_users=False)
-    try:
-        compiled = compile_source(source)
-    except ContentError:
-        return InboxLine(source.subject, source.preheader)
-    return InboxLine(compiled.subject.render(fields), compiled.preheader.render(fields))
+    is_dark = chosen is PreviewView.DARK
+    page = show_html(rendered.html, dark=is_dark, phone=chosen is PreviewView.PHONE)
+    return show_inbox_line(page, line, scheme="dark" if is_dark else "light")
 
 
 def build_preview_message(rendered: Rendered, envelope: Envelope, *, to_address: str, to_name: str) -> bytes:

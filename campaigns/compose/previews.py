@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
 from typing import Final
@@ -21,6 +22,15 @@ class PreviewView(StrEnum):
     SOURCE = "source"
 
 
+@dataclass(frozen=True, slots=True)
+class InboxLine:
+    """What an inbox shows of a mail before it is opened."""
+
+    sender: str
+    subject: str
+    preheader: str
+
+
 def show_html(html: str, *, dark: bool = False, phone: bool = False) -> str:
     """Return the mail's HTML with links opening outside the frame, in one colour scheme and one layout.
 
@@ -30,6 +40,17 @@ def show_html(html: str, *, dark: bool = False, phone: bool = False) -> str:
     chosen = _PHONE_QUERY.sub("@media all" if phone else NARROW_FRAME_QUERY, chosen)
     chosen = chosen.replace("color-scheme: light dark", "color-scheme: " + ("dark" if dark else "light"))
     return chosen.replace("<head>", '<head><base target="_blank">', 1)
+
+
+def show_inbox_line(page: str, line: InboxLine, *, scheme: str = "light dark") -> str:
+    """Return a page for the frame with what an inbox shows of the mail above it, in one colour scheme or the reader's.
+
+    In the frame it is as new as the rest of the preview; its looks and the mail's touch nothing of each other.
+    """
+    rows = (("font-weight:700", line.sender), ("", line.subject or "—"), ("opacity:.8", line.preheader))
+    shown = "".join(f'<div style="{_INBOX_ROW}{style}">{escape(words)}</div>' for style, words in rows)
+    block = f'<div class="inbox-line" aria-hidden="true" style="{_INBOX_LINE}color-scheme:{scheme}">{shown}</div>'
+    return _BODY.sub(lambda found: found.group() + block, page, count=1)
 
 
 def show_plain(text: str, *, language: str, title: str) -> str:
@@ -46,7 +67,13 @@ def show_problems(sentences: list[str], *, language: str, title: str) -> str:
 
 _DARK_QUERY: Final = re.compile(r"@media\s*\(prefers-color-scheme:\s*dark\)")
 _PHONE_QUERY: Final = re.compile(r"@media\s*\(max-width:\s*480px\)")
+_BODY: Final = re.compile(r"<body\b[^>]*>")
 _FONTS = "-apple-system, 'Apple SD Gothic Neo', 'Segoe UI', 'Malgun Gothic', 'Noto Sans KR', sans-serif"
+_INBOX_LINE: Final = (
+    "all:initial;display:block;padding:12px 16px;border-bottom:1px solid GrayText;background:Canvas;color:CanvasText;"
+    f"font:15px/1.6 {_FONTS.replace(chr(39), '')};"
+)
+_INBOX_ROW: Final = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap;"
 _PAGE: Final = (
     '<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>'

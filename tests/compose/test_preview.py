@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from campaigns.clock import freeze
 from campaigns.compose.models import Campaign
 from campaigns.extensions import db
-from tests.pages import submit
+from tests.pages import forms_of, submit
 from tests.people import log_in, make_user
 
 MakeCampaign = Callable[..., Campaign]
@@ -40,6 +40,20 @@ def test_the_day_is_that_of_the_site_in_the_language_of_the_campaign(
         assert "Sent on November 23, 2026." in preview(owner_client, campaign, "?as=empty")
         page = owner_client.get(f"/campaigns/{campaign.id}/edit", headers={"Accept-Language": "en"}).text
     assert "The day on which it is sent" in page
+
+
+@pytest.mark.parametrize("view", ["desktop", "phone", "dark", "text"])
+def test_the_inbox_line_is_that_of_what_is_being_written(owner_client: FlaskClient, draft: Campaign, view: str) -> None:
+    """Above the mail, in every view, with the values of the same person as the rest; nothing of it is saved yet."""
+    path = f"/campaigns/{draft.id}"
+    fields = {"subject": "{{ name }} & <b>", "preheader": "Look", "sender_name": "Dawn", "preview_mode": view}
+    form = next(form for form in forms_of(owner_client.get(f"{path}/edit").text) if "version" in form["fields"])
+    page = owner_client.post(f"{path}/preview", data={**form["fields"], **fields}).text
+    line = page.split('class="inbox-line"')[1].split("</div></div>")[0]
+    assert "김하늘 &amp; &lt;b&gt;" in line
+    assert ">Dawn<" in line
+    assert line.endswith(">Look")
+    assert page.index("<body") < page.index("inbox-line")
 
 
 def test_it_has_a_policy_of_its_own_without_scripts(owner_client: FlaskClient, draft: Campaign) -> None:

@@ -25,7 +25,7 @@ WORDS = """() => {
   const found = [];
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const parent = node.parentElement;
-    if (parent.closest("code, pre, script, style, noscript, textarea, option, .inbox-line")) continue;
+    if (parent.closest("code, pre, script, style, noscript, textarea, option")) continue;
     const language = parent.closest("[lang]").lang;
     if (language !== document.documentElement.lang) continue;
     const text = node.data.replace(/\\s+/g, " ").trim();

@@ -64,6 +64,8 @@ def look_at_every_view(page: Page) -> None:
         page.locator(f"input[name=preview_mode][value={view}]").check()
         frame = page.locator("iframe.preview-frame:not(.vh)").last
         expect(frame.content_frame.locator("body")).to_contain_text(words)
+        if view != "source":
+            expect(frame.content_frame.locator(".inbox-line")).to_contain_text("님, 소식 가달라지는 것 세 가지")
     page.reload()
     expect(page.locator("#body")).to_have_value(re.compile("새 요금제"))
     expect(page.locator("#subject")).to_have_value(re.compile("소식 가"))
