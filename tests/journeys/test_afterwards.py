@@ -1,7 +1,7 @@
 """After a campaign has ended: the uncertain are settled by name, those who failed are tried again, the rest is sent.
 
-Real workers, a real mail server that hangs up or refuses, and a person at the browser; what the mail server took is
-held against what the pages say.
+Real workers, a real mail server that hangs up or refuses, and one or two people at the browser; what the mail server
+took is held against what the pages say.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -27,13 +27,15 @@ from campaigns.ops.drill_record import read_record
 from campaigns.ops.drill_sink import Mischief, Step
 from tests.drill.harness import Experiment
 from tests.journeys.browsing import Windows
+from tests.journeys.looking import axe_violations
 from tests.journeys.serving import on_port
 from tests.journeys.steps import check_equations
 from tests.people import PASSWORD, make_user
+from tests.settings.storing import store_and_look
 from tests.smtp_sink import free_port
 
 pytestmark = pytest.mark.timeout(500)
-OWNER = "owner@example.com"
+OWNER, SECOND = "owner@example.com", "second@example.com"
 THREADS = 2  # of the sender: as many connections
 
 
@@ -61,6 +63,29 @@ class Desk:
         db.session.rollback()
         return db.session.get_one(Campaign, self.experiment.campaign_id).finished_at is not None
 
+    def wait_for_mails_since(self, before: Counter[str], expected: Mapping[str, int]) -> None:
+        """Wait until the mail server has taken exactly these mails since then."""
+        self.experiment.wait_until(
+            lambda: self.mails() - before == Counter(expected),
+            seconds=60,
+            what=lambda: f"{expected}, not {self.mails() - before}",
+        )
+
+    def send_until_cancelled(self) -> list[str]:
+        """Send to a hundred people, cancel half way, and return who was left without the mail."""
+        experiment = self.experiment
+        experiment.start()
+        experiment.launch(100, milliseconds_each=60)
+        experiment.wait_for_mails(15)
+        assert states.cancel(experiment.campaign_id)
+        experiment.wait_until(
+            self.is_closed, seconds=120, what=lambda: f"the cancel to be through, {experiment.totals()}"
+        )
+        experiment.stage.sink.pause_seconds = 0
+        late = people_in(experiment, Delivery.state == "cancelled")
+        assert len(late) == experiment.totals().cancelled > 0
+        return late
+
     def follow(self, address: str) -> list[str]:
         """Return the steps of one person's page, found from the report by the address, each as one line of words."""
         self.page.goto(self.report("/people"))
@@ -80,13 +105,18 @@ def at_desk(make_experiment: Callable[..., Experiment], windows: Windows, **envi
     experiment = make_experiment(PUBLIC_BASE_URL=url, PORT=str(port), **environ)
     make_user(OWNER, role="owner", password=True, language="en", timezone="UTC")
     with on_port(current_app._get_current_object(), port):  # type: ignore[attr-defined]
-        page = windows.open(language="en")
-        page.goto(f"{url}/login")
-        page.locator("#email").fill(OWNER)
-        page.locator("#password").fill(PASSWORD)
-        page.locator("main form button.primary").click()
-        page.wait_for_url(lambda where: "/login" not in where)
-        yield Desk(page, url, experiment)
+        yield Desk(window_of(windows, url, OWNER), url, experiment)
+
+
+def window_of(windows: Windows, url: str, address: str) -> Page:
+    """Log somebody in, in a window of their own."""
+    page = windows.open(language="en")
+    page.goto(f"{url}/login")
+    page.locator("#email").fill(address)
+    page.locator("#password").fill(PASSWORD)
+    page.locator("main form button.primary").click()
+    page.wait_for_url(lambda where: "/login" not in where)
+    return page
 
 
 def in_order(steps: list[str], *words: str) -> bool:
@@ -184,18 +214,8 @@ def test_exactly_the_rest_of_a_cancelled_campaign_is_sent(
 ) -> None:
     with at_desk(make_experiment, windows, BATCH_SIZE="20") as desk:
         experiment, page = desk.experiment, desk.page
-        experiment.start()
-        experiment.launch(100, milliseconds_each=60)
-        experiment.wait_for_mails(15)
-        assert states.cancel(experiment.campaign_id)
-        experiment.wait_until(
-            desk.is_closed, seconds=120, what=lambda: f"the cancel to be through, {experiment.totals()}"
-        )
-        cancelled = experiment.totals().cancelled
-        late = people_in(experiment, Delivery.state == "cancelled")
-        before = desk.mails()
-        assert len(late) == cancelled > 0
-        experiment.stage.sink.pause_seconds = 0
+        late = desk.send_until_cancelled()
+        cancelled, before = len(late), desk.mails()
 
         page.goto(desk.report())
         page.get_by_role("link", name=f"Send to exactly the {cancelled} people left").click()
@@ -211,6 +231,58 @@ def test_exactly_the_rest_of_a_cancelled_campaign_is_sent(
             desk.follow(late[0]), "Counted among the recipients", "The campaign was cancelled", "put back in line",
             "Try 1: accepted by the mail server",
         )  # fmt: skip
+
+
+def test_a_second_person_declines_the_rest_and_then_approves_it(
+    make_experiment: Callable[..., Experiment], windows: Windows
+) -> None:
+    with at_desk(make_experiment, windows, BATCH_SIZE="20") as desk:
+        experiment, page = desk.experiment, desk.page
+        make_user(SECOND, role="sender", password=True, language="en", timezone="UTC")
+        late = desk.send_until_cancelled()
+        experiment.start_more("mail.now")
+        store_and_look("safety", approve_from=5)
+        before, second = desk.mails(), window_of(windows, desk.url, SECOND)
+
+        ask_for_the_rest(desk, len(late))
+        desk.wait_for_mails_since(before, {SECOND: 1})
+        second.goto(desk.report())
+        second.get_by_role("link", name="Look and decide").click()
+        expect(second.locator("main")).to_contain_text(f"Asked for by: {OWNER}.")
+        assert axe_violations(second) == []
+        second.get_by_role("button", name="Decline").click()
+        expect(second.locator("#messages")).to_contain_text("It is not asked for any more. Nothing was sent.")
+        desk.wait_for_mails_since(before, {SECOND: 1, OWNER: 1})
+        page.goto(desk.report())
+        expect(page.get_by_role("link", name="Look and decide")).to_have_count(0)
+
+        ask_for_the_rest(desk, len(late))
+        desk.wait_for_mails_since(before, {SECOND: 2, OWNER: 1})
+        second.goto(desk.report())
+        second.get_by_role("link", name="Look and decide").click()
+        second.get_by_role("button", name=f"Send to {len(late)} people").click()
+        expect(second.locator("#messages")).to_contain_text(f"{len(late)} people wait again.")
+        desk.wait_for_end()
+
+        told = Counter({SECOND: 2, OWNER: 2})
+        desk.wait_for_mails_since(before, Counter(late) + told)
+        page.goto(desk.report())
+        check_equations(page, experiment.totals().recipients)
+        assert in_order(
+            desk.follow(late[0]), "The campaign was cancelled", f"put back in line By: {SECOND}", "accepted"
+        )
+        assert windows.console == []
+
+
+def ask_for_the_rest(desk: Desk, people: int) -> None:
+    """Ask for a second person's approval of sending to exactly these, and see that somebody else has to decide."""
+    page = desk.page
+    page.goto(desk.report())
+    page.get_by_role("link", name=f"Send to exactly the {people} people left").click()
+    expect(page.locator("main")).to_contain_text("A second person has to approve this")
+    page.get_by_role("button", name="Ask for approval").click()
+    expect(page.locator("#messages")).to_contain_text("A second person is asked to approve it. Nothing was sent yet.")
+    expect(page.locator("main")).to_contain_text(f"one of these people has to approve it: {SECOND}.")
 
 
 def failed_people(experiment: Experiment, reply: str) -> list[str]:
