@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from app import create_app
 from campaigns.config import load_settings
@@ -59,3 +60,13 @@ def make_experiment(database_url: str) -> Iterator[Callable[..., Experiment]]:
 def experiment(make_experiment: Callable[..., Experiment]) -> Experiment:
     """An experiment with the usual settings."""
     return make_experiment()
+
+
+@pytest.fixture
+def site(experiment: Experiment) -> Iterator[Flask]:
+    """The web site of the experiment's installation, outside its application context."""
+    app = create_app(experiment.settings)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+    app.extensions["celery"].close()

@@ -95,6 +95,11 @@ class Experiment:
         return process.pid
 
 
+def new_person(name: str) -> dict[str, str]:
+    """Return what somebody types who signs up."""
+    return {"email": f"{name}@example.com", "password": "a long and quiet river", "name": name.title()}
+
+
 def environment(folder: str, database_url: str, port: int, *, chunking: bool = False, **more: str) -> Mapping[str, str]:
     """Return the environment of one experiment's processes; with `chunking` contents are handed over with BDAT."""
     return {

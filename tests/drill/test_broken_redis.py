@@ -7,24 +7,38 @@ import time
 from collections.abc import Callable
 
 import pytest
+from flask import Flask
+from sqlalchemy import func, select
 
 from campaigns.celery import enqueue
+from campaigns.delivery.models import Batch
 from campaigns.delivery.tasks import send_batch
-from tests.drill.harness import Experiment
+from campaigns.extensions import db
+from tests.drill.harness import Experiment, new_person
+from tests.pages import submit
 from tests.parts import RedisServer, short_folder
 
 
-@pytest.mark.both_databases
-def test_redis_killed_three_times_while_a_campaign_is_sent(experiment: Experiment) -> None:
+def test_redis_killed_three_times_while_a_campaign_is_sent(make_experiment: Callable[..., Experiment]) -> None:
+    experiment = make_experiment(BATCH_SIZE="50")
     experiment.start()
-    experiment.launch(900, milliseconds_each=40)
+    experiment.launch(700, milliseconds_each=20)
     for kill in range(1, 4):
-        experiment.wait_for_mails(200 * kill)
+        experiment.wait_for_mails(150 * kill)
         experiment.wait_for_process("redis")
         assert experiment.stage.kill(experiment.stage.child("redis"))
+        before = batches_begun(experiment)
+        experiment.stage.wait_for_redis()
+        experiment.wait_until(lambda b=before: batches_begun(experiment) > b, seconds=15, what="another batch")
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
-    assert (verdict.by_ledger.sent, verdict.uncertain) == (900, [])
+    assert (verdict.by_ledger.sent, verdict.uncertain) == (700, [])
+
+
+def batches_begun(experiment: Experiment) -> int:
+    """Return how often a batch was taken in hand: each time by a message that came through the broker."""
+    db.session.rollback()
+    return db.session.scalar(select(func.sum(Batch.tries)).where(Batch.campaign_id == experiment.campaign_id)) or 0
 
 
 def test_redis_emptied_while_a_campaign_is_sent(experiment: Experiment) -> None:
@@ -33,13 +47,16 @@ def test_redis_emptied_while_a_campaign_is_sent(experiment: Experiment) -> None:
     for flush in range(1, 3):
         experiment.wait_for_mails(200 * flush)
         assert experiment.stage.flush_redis()
+        before = batches_begun(experiment)
+        # Two intervals of the sweep, after the batches that were in hand.
+        experiment.wait_until(lambda b=before: batches_begun(experiment) > b, seconds=12, what="the rest")
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
     assert (verdict.by_ledger.sent, verdict.uncertain) == (700, [])
 
 
-def test_a_frozen_redis_stops_nobody_for_good(experiment: Experiment) -> None:
-    """Frozen for 15 seconds, not 60: longer than the 5 after which a page gives up on it."""
+def test_a_frozen_redis_stops_nobody_for_good(experiment: Experiment, site: Flask) -> None:
+    """Frozen for 20 seconds, not 60: longer than the 5 after which a page gives up on it."""
     experiment.start()
     experiment.launch(900)
     experiment.wait_for_mails(100)
@@ -50,8 +67,11 @@ def test_a_frozen_redis_stops_nobody_for_good(experiment: Experiment) -> None:
     try:
         assert not enqueue(send_batch, experiment.campaign_id, 1)
         assert time.monotonic() - began < 8
+        began_page = time.monotonic()
+        assert submit(site.test_client(), "/signup", new_person("ada")).status_code == 303
+        assert time.monotonic() - began_page < 15, "the form and its answer, each at most one time the limit"
     finally:
-        experiment.stage.watch(max(0.0, 15 - (time.monotonic() - began)))
+        experiment.stage.watch(max(0.0, 20 - (time.monotonic() - began)))
         redis.send_signal(signal.SIGCONT)
     verdict = experiment.wait_for_end()
     assert verdict.problems == []

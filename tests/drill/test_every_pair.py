@@ -11,14 +11,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from app import create_app
 from campaigns.accounts.models import User
 from campaigns.audience.models import ImportState, UserImport
 from campaigns.extensions import db
 from campaigns.ops.drill_mischief import Mischief, Step
 from campaigns.ops.drill_record import read_record
 from tests.delivery.campaigns import make_campaign
-from tests.drill.harness import Experiment
+from tests.drill.harness import Experiment, new_person
 from tests.drill.rabbitmq import rabbitmq_settings
 from tests.pages import forms_of, submit
 from tests.people import log_in, make_user
@@ -35,23 +34,13 @@ def experiment(make_experiment: Callable[..., Experiment], request: pytest.Fixtu
             yield make_experiment(**settings)
 
 
-@pytest.fixture
-def site(experiment: Experiment) -> Iterator[Flask]:
-    """The web site of the experiment's installation, outside its application context."""
-    app = create_app(experiment.settings)
-    yield app
-    with app.app_context():
-        db.engine.dispose()
-    app.extensions["celery"].close()
-
-
 @pytest.mark.both_databases
 def test_the_main_path(experiment: Experiment, site: Flask) -> None:
     owner = make_user("ada@example.com", role="owner", password=True)
     experiment.start("mail.now", "mail.bulk-1", "work", "beat")
     admin = log_in(site, owner)
 
-    assert submit(site.test_client(), "/signup", new_person()).status_code == 303
+    assert submit(site.test_client(), "/signup", new_person("new")).status_code == 303
     experiment.wait_until(lambda: "new@example.com" in arrived(experiment), seconds=60, what="the verification mail")
 
     upload(admin, PEOPLE)
@@ -76,10 +65,6 @@ def test_the_main_path(experiment: Experiment, site: Flask) -> None:
     assert len(mails) == len(set(mails)) == PEOPLE + 1 - 3
     page = admin.get(f"/campaigns/{experiment.campaign_id}/report").text
     assert str(PEOPLE + 1 - 3) in page
-
-
-def new_person() -> dict[str, str]:
-    return {"email": "new@example.com", "password": "a long and quiet river", "name": "New"}
 
 
 def arrived(experiment: Experiment) -> list[str]:

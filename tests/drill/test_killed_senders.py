@@ -148,6 +148,7 @@ def test_a_sender_frozen_past_its_lease_finds_itself_fenced_off_and_tells_the_tr
     assert (verdict.by_ledger.sent, verdict.uncertain) == (800, [])
 
 
+@pytest.mark.both_databases
 def test_a_sender_that_wakes_up_sends_to_nobody_who_was_sent_to_again_meanwhile(experiment: Experiment) -> None:
     """Whom the frozen sender had sent to already gets it twice: that is what the person who decides is told."""
     experiment.start(*SENDERS, "work", "beat")

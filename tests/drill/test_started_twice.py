@@ -13,7 +13,7 @@ from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery import states
 from campaigns.delivery.launch import compile_for_launch
-from campaigns.delivery.tasks import end_hold, freeze_campaign
+from campaigns.delivery.tasks import freeze_campaign
 from campaigns.extensions import db
 from campaigns.ops.drill import launch_drill_campaign
 from campaigns.ops.processes import ProcessPlan
@@ -28,13 +28,16 @@ def start_two_beats(experiment: Experiment) -> None:
 
 
 @pytest.mark.both_databases
-def test_a_freeze_that_dies_half_way_and_is_started_again_twice(make_experiment: Callable[..., Experiment]) -> None:
+def test_a_freeze_that_is_started_twice_at_once_and_dies_half_way(make_experiment: Callable[..., Experiment]) -> None:
+    """Two processes take both messages at the same moment; one of them dies with half of the rows in its hands."""
     experiment = make_experiment(DIE_WHEN="half way through the freeze")
     experiment.start("mail.bulk-1")
+    experiment.campaign_id = launch_drill_campaign(300)
+    assert states.begin_preparing(experiment.campaign_id)
+    for _ in range(2):
+        assert enqueue(freeze_campaign, experiment.campaign_id)
     experiment.start_more("work", extra=("-I", "tests.drill.dying"))
     start_two_beats(experiment)
-    experiment.campaign_id = launch_drill_campaign(300)
-    enqueue(end_hold, experiment.campaign_id)
     experiment.wait_until((experiment.settings.instance_dir / "died").exists, seconds=30, what="the freeze to die")
     for _ in range(2):
         enqueue(freeze_campaign, experiment.campaign_id)
