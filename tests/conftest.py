@@ -23,11 +23,13 @@ from campaigns.delivery.sending import pool
 from campaigns.extensions import db
 from tests import parts
 from tests.browser import start_chromium
+from tests.kept import KeptTemplates, keep_what_is_alike
 from tests.people import log_in, make_user
 from tests.smtp_sink import Sink
 
 pytest_plugins: list[str] = []
-kept_templates = parts.KeptTemplates()
+kept_templates = KeptTemplates()
+keep_what_is_alike(Flask)
 LONGEST_FIRST = {folder: place for place, folder in enumerate(("journeys", "drill", "upkeep", "deploy", "ops"))}
 
 

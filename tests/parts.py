@@ -20,7 +20,6 @@ import redis
 from celery import signature
 from flask import Flask
 from flask_migrate import upgrade
-from jinja2.bccache import Bucket, BytecodeCache
 from kombu.simple import SimpleQueue
 
 from app import create_app
@@ -147,20 +146,6 @@ def empty_postgres(url: str) -> None:
         used = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
         for (name,) in connection.execute(used).fetchall():
             connection.execute(f'ALTER SEQUENCE "{name}" RESTART')
-
-
-class KeptTemplates(BytecodeCache):
-    """Templates compiled once for all applications of a test run: half of a page test's time went into compiling."""
-
-    def __init__(self) -> None:
-        self._compiled: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if compiled := self._compiled.get(bucket.key):
-            bucket.bytecode_from_string(compiled)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._compiled[bucket.key] = bucket.bytecode_to_string()
 
 
 def run_queued_tasks(app: Flask, lanes: Sequence[str] = ()) -> list[str]:
