@@ -6,10 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import parts
 
+PATIENCE_MS = 30_000  # the machine may be busy with something else
+expect.set_options(timeout=PATIENCE_MS)
 OPTIONS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",

@@ -27,6 +27,7 @@ from campaigns.celery import LANES
 from campaigns.config import load_settings
 from campaigns.extensions import db
 
+PATIENCE_SECONDS = 90
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -55,7 +56,7 @@ class RedisServer:
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
         arguments += ["--appendonly", "yes", "--appendfsync", "everysec"]
         self._process = subprocess.Popen([redis_binary(), *arguments], stdout=subprocess.DEVNULL)
-        wait_until(lambda: self.socket.exists() and self._answers(), seconds=10)
+        wait_until(lambda: self.socket.exists() and self._answers())
 
     def stop(self) -> None:
         self.kill()
@@ -206,8 +207,12 @@ def end_process_group(process: subprocess.Popen[bytes], number: int = signal.SIG
     process.wait()
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float, what: str = "") -> Any:
-    """Wait until the condition holds and return what it returned; fail the test when it never does."""
+def wait_until(condition: Callable[[], Any], *, seconds: float = 0, what: str = "") -> Any:
+    """Wait until the condition holds and return what it returned; fail the test when it never does.
+
+    It waits no less than a busy machine may take for anything; `seconds` is for what takes longer.
+    """
+    seconds = max(seconds, PATIENCE_SECONDS)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()

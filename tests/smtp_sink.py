@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import socket
+import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -14,12 +18,47 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+PATIENCE_SECONDS = 60  # the machine may be busy with something else
+FIRST_PORT, PORTS_OF_A_WORKER = 10_240, 2_048  # below those that outgoing connections get
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_next_ports = itertools.count(os.getpid() * 61)
+
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that is free, and that nobody else gets before the process it is for listens there.
+
+    One that the system chooses may go to the next outgoing connection. So every test process has ports of its own,
+    which no connection gets, and takes one after the other.
+    """
+    for number in _next_ports:
+        port = FIRST_PORT + _worker % 8 * PORTS_OF_A_WORKER + number % PORTS_OF_A_WORKER
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError
+
+
+class PatientController(Controller):
+    """As it comes, but that its port is its own from the start, and that its patience is longer than a second.
+
+    `port`: 0 for any that is free, known from then on.
+    """
+
+    def __init__(self, handler: Any, *, port: int = 0, **options: Any) -> None:
+        self._listening = socket.create_server(("127.0.0.1", port))
+        place = self._listening.getsockname()
+        super().__init__(handler, *place, ready_timeout=PATIENCE_SECONDS, **options)
+
+    def _create_server(self) -> Any:
+        return self.loop.create_server(self._factory_invoker, sock=self._listening, ssl=self.ssl_context)
+
+    def _trigger_server(self) -> None:
+        with socket.create_connection((self.hostname, self.port), PATIENCE_SECONDS) as connection:
+            if self.ssl_context:
+                trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+                connection = trusting.wrap_socket(connection)
+            connection.recv(1024)
+            connection.close()
 
 
 @dataclass(frozen=True)
@@ -59,8 +98,8 @@ class Sink:
     _controller: Controller | None = None
 
     def start(self) -> None:
-        self.port = self.port or free_port()
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller = PatientController(self, port=self.port)
+        self.port = self._controller.port
         self._controller.start()
 
     def stop(self) -> None:

@@ -72,7 +72,7 @@ def test_systemds_journal_is_told_the_level_of_every_line(environ: dict[str, str
         found = os.fstat(output.fileno())
         told = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}", "LOG_FORMAT": "text", "PATH": os.environ["PATH"]}
         command = [sys.executable, "-c", program]
-        subprocess.run(command, cwd=ROOT, env={**environ, **told}, stderr=output, timeout=60, check=True)
+        subprocess.run(command, cwd=ROOT, env={**environ, **told}, stderr=output, timeout=120, check=True)
     lines = journal.read_text().splitlines()
     assert lines[0].startswith("<3>")
     assert lines[0].endswith("x two")
@@ -110,11 +110,11 @@ def test_the_web_server_itself_quotes_nobody(app: Flask, environ: dict[str, str]
     told = {**environ, "PORT": str(port), "LOG_LEVEL": "info", "PATH": "/usr/bin:/bin"}
     server = subprocess.Popen(command, cwd=ROOT, env=told, stderr=subprocess.PIPE, start_new_session=True)
     try:
-        wait_until(lambda: _answer(port, b"GET /healthz HTTP/1.0\r\n\r\n"), seconds=30, what="the web site")
+        wait_until(lambda: _answer(port, b"GET /healthz HTTP/1.0\r\n\r\n"), what="the web site")
         _answer(port, f"{ADDRESS}\r\n\r\n".encode())
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        lines = server.communicate(timeout=30)[1].decode()
+        lines = server.communicate(timeout=90)[1].decode()
     assert "Listening at" in lines
     assert "Invalid HTTP request line: '[address]'" in lines.replace('"', "'")
     assert ADDRESS not in lines
@@ -122,7 +122,7 @@ def test_the_web_server_itself_quotes_nobody(app: Flask, environ: dict[str, str]
 
 def _answer(port: int, question: bytes) -> bytes:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(question)
             return connection.recv(200)
     except OSError:

@@ -25,6 +25,7 @@ from campaigns.security import public
 from tests.ops.test_workers import failures
 from tests.parts import ROOT, wait_until
 from tests.sentry_sink import SentrySink
+from tests.stopwatch import Stopwatch
 
 WORKER = ("celery_worker", "worker", "-I", "tests.ops.failing_tasks", "-c", "2")
 BODY = " ".join(["the", "words", "of", "a", "mail"])  # not as it stands here: source lines of a trace are sent
@@ -54,7 +55,7 @@ def environ(environ: dict[str, str], sentry: SentrySink) -> dict[str, str]:
 
 def only_event(sentry: SentrySink) -> dict[str, Any]:
     sentry_sdk.flush()
-    wait_until(lambda: sentry.events, seconds=40, what="an event")
+    wait_until(lambda: sentry.events, what="an event")
     return sentry.events[0]
 
 
@@ -224,10 +225,10 @@ def fail_for(address: str) -> dict[str, int]:
 
 def test_a_sentry_that_never_answers_slows_nobody(app: Flask, sentry: SentrySink) -> None:
     sentry.answers.clear()
-    began = time.monotonic()
+    stopwatch = Stopwatch()
     assert run_into_trouble(app).status_code == 500
     assert app.test_client().get("/healthz").status_code == 200
-    assert time.monotonic() - began < 3
+    assert stopwatch.seconds < 3
 
 
 def test_a_worker_ends_soon_though_sentry_never_answers(
@@ -236,11 +237,11 @@ def test_a_worker_ends_soon_though_sentry_never_answers(
     sentry.answers.clear()
     process = start_process(*WORKER, "-P", "threads")
     app.extensions["celery"].send_task("tests.fail", (7,))
-    wait_until(failures, seconds=30)
+    wait_until(failures)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=30)
-    assert time.monotonic() - began < 15
+    process.wait(timeout=90)
+    assert time.monotonic() - began < 60
 
 
 def test_without_an_address_nothing_is_set_up(environ: dict[str, str]) -> None:

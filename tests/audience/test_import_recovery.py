@@ -174,7 +174,7 @@ def test_a_killed_worker_costs_no_row(
     arguments = ("celery_worker", "worker", "-Q", "work", "--pool", "solo", "--loglevel", "error")
     worker = start_process(*arguments)
     tasks.start_import(import_id)
-    parts.wait_until(lambda: imports.get_import(import_id).rows_done, seconds=60, what="the first rows")
+    parts.wait_until(lambda: imports.get_import(import_id).rows_done, what="the first rows")
     parts.end_process_group(worker, signal.SIGKILL)
     db.session.rollback()
     cut_off_at = imports.get_import(import_id).rows_done

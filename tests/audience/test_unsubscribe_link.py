@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -19,6 +18,7 @@ from campaigns.extensions import db
 from campaigns.links import public_url
 from tests.pages import forms_of, submit
 from tests.people import make_user, make_users
+from tests.stopwatch import Stopwatch
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
 MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
@@ -127,9 +127,9 @@ def test_repeating_is_harmless_and_keeps_the_first_moment(client: FlaskClient, r
 def test_one_click_is_answered_within_a_second(client: FlaskClient, reader: User) -> None:
     make_users(500)
     one_click(client, path_for(reader.id + 1))
-    started = time.perf_counter()
+    stopwatch = Stopwatch()
     assert one_click(client, path_for(reader.id)).status_code == 200
-    assert time.perf_counter() - started < 1
+    assert stopwatch.seconds < 1
 
 
 def test_the_link_says_later_that_it_was_used(client: FlaskClient, reader: User) -> None:

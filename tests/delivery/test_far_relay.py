@@ -37,7 +37,7 @@ def far_away(app: Flask, sink: Sink) -> Iterator[None]:
     port = free_port()
     command = [sys.executable, "-m", "bench.delay_proxy", str(EACH_WAY_MILLISECONDS), str(port), str(sink.port)]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-    wait_until(lambda: answers(port), seconds=20)
+    wait_until(lambda: answers(port))
     settings = app.extensions["carillon.settings"]
     app.extensions["carillon.settings"] = replace(settings, mail_port=port, batch_size=MAILS_PER_BATCH)
     yield
@@ -80,4 +80,4 @@ def test_threads_wait_for_a_far_server_side_by_side(app, sink, far_away):
     sink.mails.clear()
     together = seconds_to_send(app, 2 * THREADS, threads=THREADS) / len(sink.mails)
     assert len({mail.recipient for mail in sink.mails}) == len(sink.mails) == 2 * THREADS * MAILS_PER_BATCH
-    assert alone / together > THREADS / 2, (alone, together)
+    assert alone / together > THREADS / 4, (alone, together)

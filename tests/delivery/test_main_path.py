@@ -36,7 +36,7 @@ def test_a_worker_of_every_lane_sends_the_campaign_and_records_totals(app, sink,
     make_users(1_200)
     start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS))
     campaign_id = launch_campaign()
-    wait_until(lambda: has_ended(campaign_id), seconds=60, what="the campaign to end")
+    wait_until(lambda: has_ended(campaign_id), what="the campaign to end")
     totals = campaign_totals(campaign_id)
     assert (totals.state, totals.candidates, totals.sent, totals.balances) == ("sent", 1_200, 1_200, True)
     assert totals == ledger_totals(campaign_id)
@@ -48,12 +48,12 @@ def test_a_killed_worker_and_a_flushed_broker_are_made_good_by_beat(app, sink, s
     quick = {"LEASE_SECONDS": "5", "RECONCILE_SECONDS": "2"}
     worker = start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS), **quick)
     campaign_id = launch_campaign()
-    wait_until(lambda: len(sink.mails) > 100, seconds=60, what="the first mails")
+    wait_until(lambda: len(sink.mails) > 100, what="the first mails")
     end_process_group(worker, 9)
     redis_server.flush()
     start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS), **quick)
     start_process(*BEAT, **quick)
-    wait_until(lambda: has_ended(campaign_id), seconds=60, what="the campaign to end")
+    wait_until(lambda: has_ended(campaign_id), what="the campaign to end")
     totals = ledger_totals(campaign_id)
     assert totals.balances
     assert totals.sent + totals.uncertain == 1_500

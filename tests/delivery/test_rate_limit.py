@@ -18,7 +18,7 @@ from campaigns.clock import freeze, utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery import rounds, sending, states, stopping
 from campaigns.delivery.models import Delivery
-from campaigns.delivery.queries import campaign_totals, ledger_totals
+from campaigns.delivery.queries import Totals, campaign_totals, ledger_totals
 from campaigns.delivery.rate_limit import DAY_LIMIT, RATE_LIMIT, RateLimiter, shared_limiter
 from campaigns.delivery.rates import Rates, mails_by_day_slot
 from campaigns.delivery.reconcile import reconcile, wake_due
@@ -28,7 +28,9 @@ from campaigns.mail.day_count import DAY_SLOT_SECONDS
 from campaigns.reports.reasons import REASON_WORDS
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.pages import submit
+from tests.parts import wait_until
 from tests.people import make_user, make_users
+from tests.stopwatch import Stopwatch
 
 
 def change_settings(app: Flask, **values: Any) -> None:
@@ -49,6 +51,11 @@ def make_people(domain: str, count: int) -> None:
 def another_worker(redis_server, prefix: str = "") -> RateLimiter:
     """Another process' view of the same limits."""
     return RateLimiter(redis_server.client(), prefix, dict)
+
+
+def totals_now(campaign_id: int) -> Totals:
+    db.session.rollback()
+    return campaign_totals(campaign_id)
 
 
 def run_in_thread(app: Flask, campaign_id: int) -> threading.Thread:
@@ -79,7 +86,7 @@ def test_workers_share_one_bucket(redis_server, app):
 
     def work() -> None:
         worker = another_worker(redis_server)
-        while time.monotonic() < started + 1.5:
+        while sum(granted) < 600:  # what one and a half seconds allow
             granted.append(worker.take(rates, 100).mails)
             time.sleep(0.005)
 
@@ -88,8 +95,7 @@ def test_workers_share_one_bucket(redis_server, app):
         worker.start()
     for worker in workers:
         worker.join()
-    most = 400 * (time.monotonic() - started) + 400 / 5 + 1
-    assert most * 0.5 < sum(granted) <= most
+    assert 600 <= sum(granted) <= 400 * (time.monotonic() - started) + 400 / 5 + 1
     assert all(count == 0 or count >= 20 for count in granted), "what is asked for often comes in chunks"
 
 
@@ -97,29 +103,34 @@ def test_a_change_of_the_limits_applies_at_the_next_window(app, sink):
     change_settings(app, rate_per_second=5)
     make_users(60)
     campaign_id = launch_and_freeze()
+    started = time.monotonic()
     thread = run_in_thread(app, campaign_id)
-    time.sleep(1.0)
-    assert len(sink.mails) < 15
+    wait_until(lambda: len(sink.mails) > 3, what="some to be sent at the limit")
+    assert len(sink.mails) <= 5 * (time.monotonic() - started) + 5 / 5 + 1
     change_settings(app, rate_per_second=0)
-    thread.join(timeout=5)
+    mails_left, changed = 60 - len(sink.mails), time.monotonic()
+    thread.join(timeout=60)
     assert not thread.is_alive()
     assert len(sink.mails) == 60
+    assert time.monotonic() - changed < mails_left / 5, "the rest went at the old limit"
 
 
 @pytest.mark.parametrize("ending", ["pause", "sigterm"])
 def test_who_waits_for_a_limit_stops_within_two_seconds(app, sink, ending):
+    """As many mails as two seconds allow: a machine that stands still for a while makes none of them."""
     change_settings(app, rate_per_second=1)
     make_users(30)
     campaign_id = launch_and_freeze()
     thread = run_in_thread(app, campaign_id)
-    time.sleep(1.5)
-    started = time.monotonic()
+    wait_until(lambda: sink.mails, what="the first mail")
     try:
         assert states.pause(campaign_id) if ending == "pause" else stopping.begin() is None
-        thread.join(timeout=10)
+        before = len(sink.mails)
+        thread.join(timeout=25)
     finally:
         stopping.end()
-    assert time.monotonic() - started < 2.0
+    assert not thread.is_alive()
+    assert len(sink.mails) - before <= 2
     totals = campaign_totals(campaign_id)
     assert (totals.sending, totals.uncertain, totals.balances) == (0, 0, True)
     assert totals.sent == len(sink.mails) < 10
@@ -131,11 +142,13 @@ def test_what_has_an_outcome_is_written_down_while_waiting(app, sink):
     make_users(10)
     campaign_id = launch_and_freeze()
     thread = run_in_thread(app, campaign_id)
-    time.sleep(1.8)
-    totals = campaign_totals(campaign_id)
-    assert 1 <= totals.sent <= len(sink.mails) <= totals.sent + 1
+    wait_until(lambda: totals_now(campaign_id).sent, what="an outcome to be written down")
+    totals, is_waiting = totals_now(campaign_id), thread.is_alive()
+    assert 1 <= totals.sent <= len(sink.mails)
+    assert is_waiting
+    assert totals.sent < 10
     states.cancel(campaign_id)
-    thread.join(timeout=10)
+    thread.join(timeout=60)
 
 
 @pytest.mark.both_databases
@@ -144,13 +157,14 @@ def test_a_domain_without_a_turn_is_put_off_and_others_go_on(app, sink):
     make_people("slow.test", 10)
     make_people("Fast.test", 30)
     campaign_id = launch_and_freeze()
-    started = time.monotonic()
+    started, stopwatch = time.monotonic(), Stopwatch()
     assert send_round(campaign_id) is rounds.Progress.LATER
-    assert time.monotonic() - started < 5, "nobody waits for a slow domain"
+    assert stopwatch.seconds < 5, "nobody waits for a slow domain"
+    turns = 1 + 2.0 * (time.monotonic() - started + 1)
     assert sum(mail.recipient.lower().endswith("@fast.test") for mail in sink.mails) == 30
     slow = rows_at("slow.test")
     put_off = [row for row in slow if row.state == "deferred"]
-    assert 7 <= len(put_off) <= 9
+    assert 10 - turns <= len(put_off) <= 9
     assert {(row.reason, row.attempts, row.reply) for row in put_off} == {("rate_limited", 0, None)}
     totals = campaign_totals(campaign_id)
     assert (totals.deferred, totals.balances) == (len(put_off), True)
@@ -172,7 +186,7 @@ def test_who_was_put_off_gets_the_mail_when_the_turn_comes(app, sink):
     make_people("slow.test", 25)
     campaign_id = launch_and_freeze()
     send_round(campaign_id)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while campaign_totals(campaign_id).state == "sending" and time.monotonic() < deadline:
         time.sleep(0.5)
         reconcile(broker_is_empty=True)
@@ -188,7 +202,7 @@ def test_rounds_follow_each_other_while_people_wait_for_their_domains_turn(app, 
     campaign_id = launch_and_freeze()
     started = time.monotonic()
     planned = rounds.plan_round(campaign_id)
-    while planned and time.monotonic() < started + 15:
+    while planned and time.monotonic() < started + 90:
         sending.send_batch(campaign_id, 1)
         rounds.finish(campaign_id)
         assert rounds.seconds_to_next_turn(campaign_id, planned.number - 1) is None, "only the last leads on"
@@ -198,7 +212,7 @@ def test_rounds_follow_each_other_while_people_wait_for_their_domains_turn(app, 
         planned = rounds.plan_round(campaign_id)
     assert len({mail.recipient for mail in sink.mails}) == len(sink.mails) == 35
     assert campaign_totals(campaign_id).state == "sent"
-    assert 2.3 < time.monotonic() - started < 10
+    assert time.monotonic() - started > 2.3
 
 
 def test_a_domain_that_asks_to_slow_down_is_slowed_and_others_are_not(app, sink):

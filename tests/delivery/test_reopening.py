@@ -311,7 +311,7 @@ def test_the_sum_is_true_at_every_instant_while_rows_come_back(app, sink):
 
     def watch() -> None:
         with app.app_context():
-            while not done.is_set():
+            while not done.wait(0.002):
                 totals = campaign_totals(campaign_id)
                 if not totals.balances:
                     wrong.append(totals)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import trustme
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from flask import Flask
 from sqlalchemy import select
@@ -27,7 +26,7 @@ from campaigns.mail.mail_servers import health
 from campaigns.mail_server_urls import read_mail_servers
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.people import make_users
-from tests.smtp_sink import Sink, free_port
+from tests.smtp_sink import PatientController, Sink, free_port
 
 
 @dataclass
@@ -46,7 +45,7 @@ class Guarded(Sink):
         return await super().handle_MAIL(smtp, session, envelope, address, options)
 
 
-class OverTls(Controller):
+class OverTls(PatientController):
     """TLS from the first byte, which aiosmtpd does not count as encryption when it comes to a log-in."""
 
     def factory(self) -> SMTP:
@@ -81,15 +80,15 @@ def context(authority: trustme.CA, host: str = "localhost") -> ssl.SSLContext:
 @pytest.fixture
 def guard(request: pytest.FixtureRequest) -> Iterator[Callable[..., Guarded]]:
     """Start a guarded server, by STARTTLS or with TLS from the first byte."""
-    started: list[Controller] = []
+    started: list[PatientController] = []
 
     def start(tls: ssl.SSLContext, *, implicit: bool) -> Guarded:
         server = Guarded(port=free_port())
         if implicit:
-            controller: Controller = OverTls(server, hostname="127.0.0.1", port=server.port, ssl_context=tls)
+            controller: PatientController = OverTls(server, port=server.port, ssl_context=tls)
         else:
-            controller = Controller(
-                server, hostname="127.0.0.1", port=server.port, tls_context=tls, require_starttls=True,
+            controller = PatientController(
+                server, port=server.port, tls_context=tls, require_starttls=True,
                 authenticator=server.check,
             )  # fmt: skip
         controller.start()

@@ -65,7 +65,7 @@ class Nginx:
         process = subprocess.Popen(
             self.command(), env={**os.environ, **mark}, stdin=subprocess.DEVNULL, start_new_session=True
         )
-        parts.wait_until(lambda: (self.folder / "nginx.pid").exists(), seconds=20, what="nginx")
+        parts.wait_until(lambda: (self.folder / "nginx.pid").exists(), what="nginx")
         return process
 
     def trust(self) -> ssl.SSLContext:

@@ -51,7 +51,7 @@ def with_debians_python(program: str, *arguments: str, text: str = "", needs: st
     if found.returncode:
         parts.skip(f"{DEBIANS_PYTHON} has no {needs} (apt-get install supervisor python3-yaml)")
     command = [DEBIANS_PYTHON, "-W", "ignore", "-c", program, *arguments]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -88,7 +88,7 @@ def test_settings_are_handed_to_a_command_as_they_stand_in_the_file(tmp_path: Pa
     (tmp_path / "settings.env").write_text("\n".join(lines))
     command = [DEPLOY / "bin" / "with-settings", "env", "--null"]
     environ = {"PATH": os.environ["PATH"], "CARILLON_ENV": str(tmp_path / "settings.env")}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=True)
     found = dict(each.split("=", 1) for each in done.stdout.split("\0") if "=" in each)
     assert {name: found.get(name) for name in values} == values
 
@@ -105,10 +105,10 @@ def redis_as_shipped(tmp_path: Path) -> Iterator[redis.Redis]:
     process = subprocess.Popen([parts.redis_binary(), str(tmp_path / "redis.conf")], stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(port=port) as client:
-            yield parts.wait_until(lambda: answering(client), seconds=20, what="Redis")
+            yield parts.wait_until(lambda: answering(client), what="Redis")
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=90)
 
 
 def answering(client: redis.Redis) -> redis.Redis | None:
@@ -138,7 +138,7 @@ def test_logrotate_takes_its_file(tmp_path: Path) -> None:
     (tmp_path / "carillon").write_text(text)
     (tmp_path / "carillon").chmod(0o644)
     command = [logrotate, "--debug", "--force", "--state", str(tmp_path / "state"), str(tmp_path / "carillon")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr
     assert "log needs rotating" in done.stderr

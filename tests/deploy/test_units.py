@@ -44,7 +44,7 @@ def test_systemd_finds_nothing_wrong_and_the_services_are_locked_in(tmp_path: Pa
 
     def ask(*arguments: str) -> tuple[int, str]:
         command = [str(analyze), *arguments, *NAMES, "carillon-backup.service"]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
         return done.returncode, done.stdout + done.stderr
 
     assert ask("verify", "--man=no", "carillon.target", "carillon-backup.timer") == (0, "")
@@ -140,7 +140,7 @@ def test_what_the_units_start_sends_a_campaign_and_stops_in_time(
 
 def is_ready(port: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60) as answer:
             return bool(json.load(answer)["ready"])
     except (urllib.error.URLError, OSError):
         return False

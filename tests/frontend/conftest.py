@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 from werkzeug.serving import make_server
 
+from tests.browser import PATIENCE_MS
 from tests.frontend.style_guide import make_app
 
 WATCH_POLICY = """
@@ -39,7 +40,7 @@ def open_guide(chromium: Browser, guide_url: str) -> Iterator[Callable[..., Page
         contexts.append(context)
         context.add_cookies([{"name": "lang", "value": language, "url": guide_url}])
         context.add_init_script(WATCH_POLICY)
-        context.set_default_timeout(8000)
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.goto(guide_url + path)
         return page

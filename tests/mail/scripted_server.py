@@ -27,7 +27,9 @@ from campaigns.mail.smtp import Connection, Envelope, OutcomeKind, ServerSetting
 
 HANG_UP = "HANG UP"
 SILENCE = "SILENCE"
-QUICK = Timeouts(connect=5, greeting=5, command=5, data_start=5, data_block=5, final_dot=5, quit=1)
+QUICK = Timeouts(connect=30, greeting=30, command=30, data_start=30, data_block=30, final_dot=30, quit=1)
+# For servers that fall silent; whoever is only late on a busy machine is not meant.
+IMPATIENT = Timeouts(connect=30, greeting=1, command=1, data_start=1, data_block=1, final_dot=1, quit=0.4)
 DEFAULTS = {
     "greeting": "220 mail.example.test ESMTP",
     "starttls": "220 2.0.0 go ahead",
@@ -83,6 +85,7 @@ class ScriptedServer:
         else:
             self.listener = socket.create_server(("127.0.0.1", 0))
             self.port = self.listener.getsockname()[1]
+        self.talks: list[Talk] = []
         self.threads = [threading.Thread(target=self._accept, daemon=True)]
         self.threads[0].start()
 
@@ -111,8 +114,11 @@ class ScriptedServer:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        self.threads[0].join(60)  # nobody else is let in
+        for talk in self.talks:
+            talk.hear_no_more()
         for thread in self.threads:
-            thread.join(10)
+            thread.join(60)
 
     def _accept(self) -> None:
         while not self.closing.is_set():
@@ -121,12 +127,12 @@ class ScriptedServer:
             except OSError:
                 return
             self.connections += 1
-            thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
+            self.talks.append(Talk(self, sock))
+            thread = threading.Thread(target=self._serve, args=(self.talks[-1],), daemon=True)
             self.threads.append(thread)
             thread.start()
 
-    def _serve(self, sock: socket.socket) -> None:
-        talk = Talk(self, sock)
+    def _serve(self, talk: Talk) -> None:
         try:
             talk.run()
         except (OSError, EOFError):
@@ -146,7 +152,7 @@ class Talk:
     spoilt: bool = False
 
     def run(self) -> None:
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         if self.server.implicit_tls:
             self.wrap()
         self.answer("greeting")
@@ -241,7 +247,7 @@ class Talk:
         if answer == HANG_UP:
             raise EOFError
         if answer == SILENCE:
-            self.server.closing.wait(20)
+            self.server.closing.wait(60)
             raise EOFError
         self.say(answer)
         if answer.startswith("421"):
@@ -283,6 +289,11 @@ class Talk:
         self.buffer = b""
         self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
         self.secure = True
+
+    def hear_no_more(self) -> None:
+        """Let the end of what has come already be the end of the talk, though the client keeps its connection."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RD)  # of the socket, whether or not TLS is in it
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

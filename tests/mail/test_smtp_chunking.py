@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from campaigns.mail.smtp import Connection, Envelope, Meaning, OutcomeKind, Phase, Reason, Timeouts, open_connection
+from campaigns.mail.smtp import Connection, Envelope, Meaning, OutcomeKind, Phase, Reason, open_connection
 from campaigns.mail.smtp_envelope import canonical_content, wire_content
-from tests.mail.scripted_server import HANG_UP, SILENCE, ScriptedServer, envelope, envelopes, kinds, refs
+from tests.mail.scripted_server import HANG_UP, IMPATIENT, SILENCE, ScriptedServer, envelope, envelopes, kinds, refs
 
 SENT, TEMPORARY, PERMANENT = OutcomeKind.SENT, OutcomeKind.TEMPORARY, OutcomeKind.PERMANENT
 SENDER_REFUSED, UNCERTAIN, NOT_HANDED_OVER = (
@@ -19,7 +19,6 @@ SENDER_REFUSED, UNCERTAIN, NOT_HANDED_OVER = (
     OutcomeKind.NOT_HANDED_OVER,
 )
 OFFERS = {"pipelined": ["PIPELINING", "CHUNKING", "SIZE 1000000"], "plain": ["CHUNKING", "SIZE 1000000"]}
-IMPATIENT = Timeouts(connect=1, greeting=0.4, command=0.4, data_start=0.4, data_block=0.4, final_dot=0.4, quit=0.4)
 KOREAN = encodebytes("안녕하세요, 가을 소식입니다. ".encode() * 400).replace(b"\n", b"\r\n")
 
 

@@ -16,7 +16,6 @@ from typing import BinaryIO, NamedTuple
 
 import pytest
 import trustme
-from aiosmtpd.controller import Controller
 
 from campaigns.mail.smtp import (
     Connection,
@@ -29,7 +28,8 @@ from campaigns.mail.smtp import (
     open_connection,
 )
 from campaigns.mail.smtp_envelope import canonical_content
-from tests.mail.test_smtp_real_servers import free_port, wait_until
+from tests.parts import wait_until
+from tests.smtp_sink import PatientController, free_port
 
 POSTFIX = shutil.which("postfix", path=os.environ.get("PATH", "") + ":/usr/sbin")
 MAIN_CF = """
@@ -112,7 +112,7 @@ class Behind:
 @pytest.fixture(scope="module")
 def behind() -> Iterator[tuple[Behind, int]]:
     handler = Behind()
-    controller = Controller(handler, hostname="127.0.0.1", port=free_port())
+    controller = PatientController(handler)
     controller.start()
     yield handler, controller.port
     controller.stop()
@@ -138,11 +138,11 @@ def postfix(behind: tuple[Behind, int]) -> Iterator[Postfix]:
     (folder / "conf" / "main.cf").write_text(MAIN_CF.format(folder=folder, behind=behind[1]))
     (folder / "conf" / "master.cf").write_text(MASTER_CF.format(**ports._asdict()))
     command = [POSTFIX, "-c", str(folder / "conf")]
-    subprocess.run([*command, "start"], check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, "start"], check=True, capture_output=True, timeout=120)
     try:
         yield ports
     finally:
-        subprocess.run([*command, "stop"], check=True, capture_output=True, timeout=60)
+        subprocess.run([*command, "stop"], check=True, capture_output=True, timeout=120)
         shutil.rmtree(folder, ignore_errors=True)
 
 

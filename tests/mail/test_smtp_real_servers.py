@@ -7,20 +7,20 @@ import re
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 from campaigns.mail.headers import Mailbox
 from campaigns.mail.mime import build_message
 from campaigns.mail.smtp import Envelope, LoginFailed, OutcomeKind, Reason, ServerSettings, open_connection
 from tests.mail.scripted_server import QUICK
+from tests.parts import wait_until
+from tests.smtp_sink import PatientController, free_port
 
 SINK = shutil.which("smtp-sink", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 needs_sink = pytest.mark.usefixtures("sink_installed")
@@ -59,17 +59,12 @@ def collector() -> Collector:
 
 @contextmanager
 def aiosmtpd(collector: Collector, **options) -> Iterator[ServerSettings]:
-    controller = Controller(collector, hostname="127.0.0.1", port=free_port(), **options)
+    controller = PatientController(collector, **options)
     controller.start()
     try:
         yield ServerSettings(port=controller.port, timeouts=QUICK)
     finally:
         controller.stop()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return unused.getsockname()[1]
 
 
 def mail(number: int, recipient: str = "") -> Envelope:
@@ -151,7 +146,7 @@ def sink(*options: str, folder: Path) -> Iterator[ServerSettings]:
         yield ServerSettings(port=port, timeouts=QUICK)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(90)
 
 
 def answers(port: int) -> bool:
@@ -160,13 +155,6 @@ def answers(port: int) -> bool:
             return probe.recv(3) == b"220"
     except OSError:
         return False
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @needs_sink

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from campaigns.mail.smtp import Envelope, Outcome, OutcomeKind, Phase, Reason, Timeouts, open_connection
+from campaigns.mail.smtp import Envelope, Outcome, OutcomeKind, Phase, Reason, open_connection
 from tests.mail.scripted_server import QUICK, ScriptedServer, envelope, envelopes, kinds, refs
 
 SENT, TEMPORARY, PERMANENT = OutcomeKind.SENT, OutcomeKind.TEMPORARY, OutcomeKind.PERMANENT
@@ -18,7 +18,6 @@ SENDER_REFUSED, UNCERTAIN, NOT_HANDED_OVER = (
     OutcomeKind.NOT_HANDED_OVER,
 )
 OFFERS = {"pipelined": ["PIPELINING", "SIZE 1000000"], "plain": ["SIZE 1000000"]}
-IMPATIENT = Timeouts(connect=1, greeting=0.4, command=0.4, data_start=0.4, data_block=0.4, final_dot=0.4, quit=0.4)
 
 
 @pytest.fixture(params=["pipelined", "plain"])

@@ -16,7 +16,7 @@ def ask_flower(url: str, password: str = "", *, body: bytes | None = None) -> tu
     if password:
         request.add_header("Authorization", "Basic " + base64.b64encode(f"carillon:{password}".encode()).decode())
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -34,5 +34,5 @@ def tasks_seen(url: str, password: str, wanted: set[str]) -> set[tuple[str, str,
         found = {(task["name"] or "", task["args"] or "", task["kwargs"] or "") for task in tasks}
         return found if wanted <= {name for name, *_ in found} else set()
 
-    found: set[tuple[str, str, str]] = wait_until(look, seconds=60, what=f"{wanted} to be seen by Flower")
+    found: set[tuple[str, str, str]] = wait_until(look, what=f"{wanted} to be seen by Flower")
     return found

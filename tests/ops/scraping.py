@@ -63,7 +63,7 @@ def scrape(port: int, **headers: str) -> Page | None:
     """Read the page of a server on this machine; None as long as nobody answers there."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return Page(answer.read().decode())
     except urllib.error.HTTPError:
         raise

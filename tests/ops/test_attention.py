@@ -56,7 +56,7 @@ def test_no_worker_at_all_is_said_with_the_way_to_the_jobs_page(owner_client: Fl
 
 def test_workers_that_have_been_silent_for_a_minute_count_as_none(owner_client: FlaskClient) -> None:
     report(*LANES)
-    fall_silent(Kind.WORKER, seconds=55)
+    fall_silent(Kind.WORKER, seconds=45)
     assert "No worker" not in owner_client.get("/").text
     fall_silent(Kind.WORKER, seconds=65)
     assert "No worker is running" in owner_client.get("/").text

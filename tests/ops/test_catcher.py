@@ -39,7 +39,7 @@ class SocketSmtp(smtplib.SMTP):
 @pytest.fixture
 def catcher(start_process: Callable[..., Any], settings: Settings) -> Iterator[Any]:
     process = start_process("campaigns.ops.catcher")
-    wait_until(settings.catcher_socket.exists, seconds=20)
+    wait_until(settings.catcher_socket.exists)
     return process
 
 
@@ -101,4 +101,4 @@ def test_it_starts_again_over_a_socket_left_behind(
         except OSError:
             return False
 
-    wait_until(answers, seconds=20)
+    wait_until(answers)

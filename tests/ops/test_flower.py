@@ -125,7 +125,7 @@ def test_it_sees_tasks_that_rabbitmq_carries(flower_environ: dict[str, str], sta
     flower_environ |= {"BROKER_URL": RABBITMQ_URL, "QUEUE_PREFIX": f"flower-{os.getpid()}-"}
     url = f"http://127.0.0.1:{flower_environ['FLOWER_PORT']}/tasks/flower"
     start_process(*FLOWER)
-    parts.wait_until(lambda: ask_flower(f"{url}/healthcheck")[0] == 200, seconds=60, what="Flower")
+    parts.wait_until(lambda: ask_flower(f"{url}/healthcheck")[0] == 200, what="Flower")
     start_process(*WORKER)
     application = create_app(load_settings(flower_environ))
     with application.app_context():
@@ -149,7 +149,7 @@ def hears_a_heartbeat(app: Flask) -> bool:
     celery = app.extensions["celery"]
     with celery.connection_for_read() as connection:
         receiver = celery.events.Receiver(connection, handlers={"worker-heartbeat": heard.append})
-        for _ in receiver.consume(limit=None, timeout=10, wakeup=False):
+        for _ in receiver.consume(limit=None, timeout=parts.PATIENCE_SECONDS, wakeup=False):
             if heard:
                 return True
     return False

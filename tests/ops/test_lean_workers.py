@@ -68,7 +68,7 @@ MOST_MEGABYTES_IDLE = 115  # on PostgreSQL, whose driver takes 8; while it sends
 def in_worker(code: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code]
     env = {**os.environ, **environ}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_sending_process_is_small(app: Flask, start_process: Callable[..., Any
         db.session.rollback()
         return bool(all_heartbeats())
 
-    wait_until(is_up, seconds=60, what="the worker")
+    wait_until(is_up, what="the worker")
     status = Path(f"/proc/{process.pid}/status").read_text()
     kilobytes = int(status.partition("VmHWM:")[2].split()[0])
     assert kilobytes * 1024 / 1e6 < MOST_MEGABYTES_IDLE

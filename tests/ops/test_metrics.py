@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -32,6 +31,7 @@ from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.ops.scraping import Page
 from tests.parts import ROOT, RedisServer
 from tests.people import make_user, make_users
+from tests.stopwatch import Stopwatch
 
 FAR_AWAY = {"REMOTE_ADDR": "192.0.2.7"}
 TOKEN = "a token that nobody guesses"
@@ -221,9 +221,9 @@ def test_a_database_that_hangs_costs_less_than_two_seconds_each_time(
 ) -> None:
     client = visit(DATABASE_URL=f"postgresql://u@127.0.0.1:{hanging_port}/none")
     for _ in range(3):
-        began = time.monotonic()
+        stopwatch = Stopwatch()
         page = read(client)
-        assert time.monotonic() - began < 2
+        assert stopwatch.seconds < 2
         assert not page.is_ok("campaigns")
         assert page.is_ok("queues")
 
@@ -243,12 +243,12 @@ def test_a_redis_that_hangs_costs_less_than_two_seconds(
     app: Flask, client: FlaskClient, redis_to_break: RedisServer
 ) -> None:
     redis_to_break.signal(signal.SIGSTOP)
-    began = time.monotonic()
+    stopwatch = Stopwatch()
     try:
         page = read(client)
     finally:
         redis_to_break.signal(signal.SIGCONT)
-    assert time.monotonic() - began < 2
+    assert stopwatch.seconds < 2
     assert page.is_ok("campaigns")
     assert not page.is_ok("queues")
 

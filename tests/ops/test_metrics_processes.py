@@ -59,12 +59,12 @@ def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_le
     for number in range(20):
         make_user(f"gone{number}@naver.com")
         sink.refusals[f"gone{number}@naver.com"] = "550 5.1.1 No such user"
-    port = free_port()
+    port, everybody = free_port(), ["mail.bulk", "mail.bulk", "web", "web", "work", "work"]
     start_process(*WEB, PORT=str(port))
     start_process(*WORKER, "-Q", "mail.bulk", "-P", "threads", "-c", "2", "-n", "bulk1@%h")
     start_process(*WORKER, "-Q", "mail.bulk", "-P", "threads", "-c", "2", "-n", "bulk2@%h")
     start_process(*WORKER, "-Q", "work", "-P", "prefork", "-c", "1", "-n", "work@%h")
-    wait_until(lambda: scrape(port), seconds=30, what="the web site")
+    wait_until(lambda: processes_on(scrape(port)) == everybody, what="the processes to be there")
     campaign_id = launch_campaign()
     pages: list[Page] = []
 
@@ -72,7 +72,7 @@ def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_le
         pages.append(scrape(port) or pytest.fail("the web site has gone"))
         return has_ended(campaign_id)
 
-    wait_until(look, seconds=90, what="the campaign to end")
+    wait_until(look, what="the campaign to end")
     assert [page for page in pages if not page.adds_up()] == []
     totals = ledger_totals(campaign_id)
     # The last task's own time is counted a moment after it has recorded the totals.
@@ -82,7 +82,6 @@ def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_le
             and found.sum("carillon_task_duration_seconds_count", task="delivery.record_totals", outcome="success")
             and found
         ),
-        seconds=10,
     )
     assert page.is_of(totals, campaign="ended")
     assert (totals.sent, totals.failed) == (901, 20)
@@ -94,10 +93,13 @@ def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_le
     assert page.sum("carillon_task_duration_seconds_count", task="delivery.send_batch", outcome="success") >= 2
     assert page.sum("carillon_task_duration_seconds_count", task="delivery.freeze_campaign", outcome="success") == 1
     assert page.sum("carillon_http_request_duration_seconds_count", endpoint="ops.metrics") >= len(pages)
-    processes = [sample.labels for sample in page.families["carillon_process_start_time_seconds"].samples]
-    names = sorted(labels["process"] for labels in processes)
-    assert names == ["mail.bulk", "mail.bulk", "web", "web", "work", "work"]
+    assert processes_on(page) == everybody
     assert page.sum("carillon_process_resident_memory_bytes") > 6 * 20_000_000
+
+
+def processes_on(page: Page | None) -> list[str]:
+    samples = page.families["carillon_process_start_time_seconds"].samples if page else []
+    return sorted(sample.labels["process"] for sample in samples)
 
 
 def test_a_machine_without_a_web_site_serves_its_processes_to_those_who_know_the_token(
@@ -106,7 +108,7 @@ def test_a_machine_without_a_web_site_serves_its_processes_to_those_who_know_the
     port = free_port()
     settings = {"METRICS_PORT": str(port), "METRICS_HOST": "0.0.0.0", "METRICS_TOKEN": "secret"}
     first = start_process(*WORKER, "-Q", "mail.now", "-P", "threads", "-c", "1", "-n", "a@%h", **settings)
-    wait_until(lambda: answers(port), seconds=30, what="the first worker's page")
+    wait_until(lambda: answers(port), what="the first worker's page")
     with pytest.raises(urllib.error.HTTPError, match="404"):
         scrape(port)
     page = scrape(port, Authorization="Bearer secret")
@@ -116,7 +118,7 @@ def test_a_machine_without_a_web_site_serves_its_processes_to_those_who_know_the
     start_process("celery_worker", "beat", **settings)
     end_process_group(first)
     page = wait_until(
-        lambda: answers(port) and scrape(port, Authorization="Bearer secret"), seconds=40, what="beat to take the port"
+        lambda: answers(port) and scrape(port, Authorization="Bearer secret"), what="beat to take the port"
     )
     assert page.labels("carillon_process_start_time_seconds", "process") == {"beat"}
     assert page.sum("carillon_counted_by_web_site") == 0
@@ -128,17 +130,17 @@ def test_beside_a_web_site_the_port_leaves_its_numbers_to_it_so_that_none_count_
     port, web_port = free_port(), free_port()
     start_process("celery", "-A", "celery_worker", "beat", METRICS_PORT=str(port))
     run_and_end(metrics_dir(app))
-    alone = wait_until(lambda: scrape(port), seconds=30, what="beat's page")
+    alone = wait_until(lambda: scrape(port), what="beat's page")
     assert sent_on(alone) == 3
     site = start_process(*WEB, PORT=str(web_port))
-    beside = wait_until(lambda: scrape(web_port), seconds=30, what="the web site")
+    beside = wait_until(lambda: scrape(web_port), what="the web site")
     at_port = scrape(port)
     assert at_port
     assert (sent_on(beside), sent_on(at_port)) == (3, 0)
     assert at_port.sum("carillon_counted_by_web_site") == 1
     assert at_port.is_ok("processes")
     end_process_group(site)
-    wait_until(lambda: (page := scrape(port)) and sent_on(page) == 3, seconds=10, what="the port to tell them again")
+    wait_until(lambda: (page := scrape(port)) and sent_on(page) == 3, what="the port to tell them again")
 
 
 def sent_on(page: Page) -> float:
@@ -187,4 +189,4 @@ def metrics_dir(app: Flask) -> Path:
 
 
 def run_and_end(folder: Path) -> None:
-    subprocess.run([sys.executable, "-c", COUNT_AND_END, str(folder)], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", COUNT_AND_END, str(folder)], cwd=ROOT, check=True, timeout=120)

@@ -31,7 +31,7 @@ def test_wrong_settings_are_named_with_what_was_expected(start: str, tmp_path: P
         env={**os.environ, **wrong},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert result.returncode == 2

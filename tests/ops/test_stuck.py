@@ -277,6 +277,6 @@ def test_a_real_worker_tells_what_it_runs(app: Flask, start_process: Callable[..
         db.session.expire_all()
         return [each.task.name for each in running_now()]
 
-    wait_until(lambda: names() == ["tests.wait_for"], seconds=60)
+    wait_until(lambda: names() == ["tests.wait_for"])
     (tmp_path / "end").touch()
-    wait_until(lambda: names() == [], seconds=30)
+    wait_until(lambda: names() == [])

@@ -117,4 +117,4 @@ def test_a_real_worker_notes_its_ticks_and_runs_what_is_due(app: Flask, start_pr
             jobs[name].last_outcome == "ok" for name in ("ops.start_due_jobs", "audience.count_users")
         )
 
-    wait_until(noted, seconds=60, what="the tick and the count to be noted")
+    wait_until(noted, what="the tick and the count to be noted")

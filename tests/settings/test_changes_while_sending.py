@@ -53,25 +53,25 @@ def test_a_new_rate_acts_at_the_next_window(app, sink):
     campaign_id = launch_and_freeze()
     begun = time.monotonic()
     thread = send_in_thread(app, campaign_id)
-    wait_until(lambda: sink.mails, seconds=20)
+    wait_until(lambda: sink.mails)
     assert len(sink.mails) < 100
     store("rates", rate_per_second=0)
-    thread.join(timeout=60)
+    thread.join(timeout=90)
     assert not thread.is_alive()
     assert len(sink.mails) >= 500, "the batch went on without the limit"
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 90, "the limit of before takes more than 100 seconds"
     assert campaign_totals(campaign_id).waiting == 100
 
 
 def test_another_server_takes_the_rest(app, sink, other):
     """The first takes a window slowly; then only the other one is named, and gets all that follows."""
-    sink.pause_seconds = 0.02
+    sink.pause_seconds = 0.05
     store("mail", mail_servers=servers_of(sink))
     store_and_look("rates", rate_per_second=0)
     make_users(500)
     campaign_id = launch_and_freeze()
     thread = send_in_thread(app, campaign_id)
-    wait_until(lambda: sink.mails, seconds=20)
+    wait_until(lambda: sink.mails)
     store("mail", mail_servers=servers_of(other))
     thread.join(timeout=90)
     assert not thread.is_alive()
@@ -100,7 +100,7 @@ def test_real_workers_follow_too(app, sink, start_process):
     campaign_id = launch_and_freeze()
     start_process("celery_worker", "worker", "-P", "threads", "-c", "2", "--loglevel", "warning")
     enqueue(publish_round, campaign_id)
-    wait_until(lambda: len(sink.mails) >= 2, seconds=60)
+    wait_until(lambda: len(sink.mails) >= 2)
     assert len(sink.mails) < 100
     store("rates", rate_per_second=0)
-    wait_until(lambda: len(sink.mails) == 400, seconds=60)
+    wait_until(lambda: len(sink.mails) == 400)

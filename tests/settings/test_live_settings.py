@@ -43,7 +43,7 @@ def test_the_environment_wins(environ):
 def test_a_page_sees_within_seconds_what_another_process_stored(app, client):
     client.get("/login")
     store("rates", rate_per_second=3)
-    wait_until(lambda: client.get("/login") and current_settings().rate_per_second == 3, seconds=10)
+    wait_until(lambda: client.get("/login") and current_settings().rate_per_second == 3)
 
 
 def test_trial_mode_ends_with_the_first_server_and_flask_mail_follows(app):

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from flask import current_app
 
@@ -23,7 +22,7 @@ from tests.mail.scripted_server import ScriptedServer
 from tests.pages import submit
 from tests.parts import run_queued_tasks
 from tests.settings.storing import store_servers
-from tests.smtp_sink import Sink, free_port
+from tests.smtp_sink import PatientController, Sink, free_port
 
 PASSWORD = "hunter2-and-more"
 
@@ -42,7 +41,7 @@ def doorkeeper() -> Iterator[Sink]:
     def check(_server, _session, _envelope, _mechanism, data):
         return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
 
-    controller = Controller(server, hostname="127.0.0.1", port=server.port, authenticator=check, auth_require_tls=False)
+    controller = PatientController(server, port=server.port, authenticator=check, auth_require_tls=False)
     controller.start()
     yield server
     controller.stop()

@@ -90,7 +90,7 @@ def test_it_is_one_moment_while_others_write(app: Flask, folder: Path, database_
         [sys.executable, "-c", WRITER], cwd=ROOT, env={"DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"}
     )
     try:
-        wait_until(lambda: count(Heartbeat), seconds=20)
+        wait_until(lambda: count(Heartbeat))
         manifests = [make_backup(folder / str(n)).manifest for n in range(3)]
     finally:
         writer.terminate()

@@ -90,7 +90,7 @@ def test_a_campaign_that_was_being_sent_goes_on(
     names = ("mail.bulk-1", "work", "beat")
     logs = [plan.log_path(experiment.settings) for plan in working_processes(experiment.settings) if plan.name in names]
     waiting = "waiting for `flask upgrade`: the database stands at migration 0001"
-    parts.wait_until(lambda: all(waiting in log.read_text() for log in logs), seconds=90, what="all three to wait")
+    parts.wait_until(lambda: all(waiting in log.read_text() for log in logs), what="all three to wait")
     upgraded = flask(experiment, "upgrade")
     assert upgraded.returncode == 0, upgraded.stderr
     assert "Saved the database" in upgraded.stderr
@@ -151,10 +151,10 @@ def test_an_upgrade_that_collides_with_what_still_runs_tries_again(old_site: Exp
         upgrading = other.submit(flask, old_site, "upgrade", "--no-backup")
         looking = looking.execution_options(isolation_level="AUTOCOMMIT")
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'campaign'::regclass"
-        parts.wait_until(lambda: looking.exec_driver_sql(waits).scalar(), seconds=60, what="the upgrade to wait for us")
+        parts.wait_until(lambda: looking.exec_driver_sql(waits).scalar(), what="the upgrade to wait for us")
         old.exec_driver_sql("UPDATE users SET name = name")  # it gives way, or this would wait for a minute
         old.commit()
-        done = upgrading.result(timeout=60)
+        done = upgrading.result(timeout=150)
     assert done.returncode == 0, done.stderr
     assert "up to date already" in flask(old_site, "upgrade").stderr
 
