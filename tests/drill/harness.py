@@ -19,6 +19,7 @@ from campaigns.ops.drill_stage import Stage
 from campaigns.ops.drill_verdict import Verdict, judge
 from campaigns.ops.processes import ProcessPlan, working_processes
 from campaigns.patience import while_database_returns
+from tests.parts import PATIENCE_SECONDS
 
 
 @dataclass
@@ -44,26 +45,33 @@ class Experiment:
     def start_plan(self, plan: ProcessPlan) -> None:
         self.stage.supervisor.start(plan, plan.log_path(self.settings))
 
-    def launch(self, recipients: int, *, milliseconds_each: float = 10) -> None:
-        """Launch a campaign; the mail server takes that long for each mail on each connection."""
+    def launch(self, recipients: int, *, milliseconds_each: float = 30) -> None:
+        """Launch a campaign; the mail server takes that long for each mail on each connection.
+
+        Slow enough that a test which stumbles for seconds still finds the campaign in the middle.
+        """
         self.stage.sink.pause_seconds = milliseconds_each / 1000
         self.campaign_id = launch_drill_campaign(recipients)
         enqueue(end_hold, self.campaign_id)
 
-    def wait_for_mails(self, count: int, *, seconds: float = 60) -> None:
+    def wait_for_mails(self, count: int) -> None:
         """Wait until the mail server has accepted that many mails in all."""
         sink = self.stage.sink
-        self.wait_until(lambda: sink.accepted >= count, seconds=seconds, what=f"{count} mails, {sink.accepted} came")
+        self.wait_until(lambda: sink.accepted >= count, what=lambda: f"{count} mails, {sink.accepted} came")
 
     def wait_for_process(self, name: str) -> None:
         """Wait until that process runs (again)."""
-        self.wait_until(lambda: self.stage.child(name).process is not None, seconds=30, what=f"{name} to run")
+        self.wait_until(lambda: self.stage.child(name).process is not None, what=f"{name} to run")
 
-    def wait_for_end(self, *, seconds: float = 120) -> Verdict:
-        """Wait until the campaign has ended and nobody has anything left to say, and judge it."""
+    def wait_for_end(self, *, seconds: float = 180) -> Verdict:
+        """Wait until the campaign has ended and nobody has anything left to say, and judge it.
+
+        From here on the mail server takes no time: what was to happen in the middle of the campaign has happened.
+        """
+        self.stage.sink.pause_seconds = 0
         self.wait_until(self.has_ended, seconds=seconds, what=lambda: f"the end, {self.totals()}")
         self.stage.watch(1)
-        self.wait_until(lambda: not any(self.settings.journal_dir.glob("*.journal")), seconds=30, what="the journals")
+        self.wait_until(lambda: not any(self.settings.journal_dir.glob("*.journal")), what="the journals")
         return self.verdict()
 
     def verdict(self) -> Verdict:
@@ -80,8 +88,14 @@ class Experiment:
         while_database_returns(lambda: shorten_pauses(self.campaign_id))
         return while_database_returns(lambda: state_of(self.campaign_id)) in {"sent", "cancelled"}
 
-    def wait_until(self, condition: Callable[[], Any], *, seconds: float, what: str | Callable[[], str] = "") -> None:
-        """Let time pass, looking after the processes, until the condition holds; fail when it never does."""
+    def wait_until(
+        self, condition: Callable[[], Any], *, seconds: float = 0, what: str | Callable[[], str] = ""
+    ) -> None:
+        """Let time pass, looking after the processes, until the condition holds; fail when it never does.
+
+        As everywhere, it waits no less than a busy machine may take for anything.
+        """
+        seconds = max(seconds, PATIENCE_SECONDS)
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, (

@@ -40,7 +40,7 @@ def start_clients(experiment: Experiment, **connections: int) -> None:
         command = [sys.executable, "-c", CLIENT, str(stage.sink.port), str(count - 1)]
         experiment.start_plan(ProcessPlan(name, command))
     total = sum(connections.values())
-    experiment.wait_until(lambda: stage.sink.open_connections == total, seconds=20, what="the connections")
+    experiment.wait_until(lambda: stage.sink.open_connections == total, what="the connections")
 
 
 def kill_for_good(experiment: Experiment, name: str) -> None:
@@ -52,7 +52,7 @@ def test_only_the_killed_process_s_connections_count_and_each_once(experiment: E
     sink = experiment.stage.sink
     kill_for_good(experiment, "mail.bulk-1")
     assert experiment.stage.most_uncertain == 2
-    experiment.wait_until(lambda: sink.open_connections == 4, seconds=10, what="the connections to be lost")
+    experiment.wait_until(lambda: sink.open_connections == 4, what="the connections to be lost")
     assert experiment.stage.most_uncertain == 2, "they were in mid-content, and had been counted already"
     kill_for_good(experiment, "mail.bulk-2")
     assert (experiment.stage.most_uncertain, experiment.stage.last_cut) == (6, 4)

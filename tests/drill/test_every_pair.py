@@ -41,10 +41,10 @@ def test_the_main_path(experiment: Experiment, site: Flask) -> None:
     admin = log_in(site, owner)
 
     assert submit(site.test_client(), "/signup", new_person("new")).status_code == 303
-    experiment.wait_until(lambda: "new@example.com" in arrived(experiment), seconds=60, what="the verification mail")
+    experiment.wait_until(lambda: "new@example.com" in arrived(experiment), what="the verification mail")
 
     upload(admin, PEOPLE)
-    experiment.wait_until(import_is_done, seconds=60, what="the import")
+    experiment.wait_until(import_is_done, what="the import")
 
     sink = experiment.stage.sink
     sink.arrange(Mischief(Step.RCPT, 3, reply="550 5.1.1 No such user", domain="@gone.example.com"))

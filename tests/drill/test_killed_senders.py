@@ -8,14 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url, select
 
 from campaigns.celery import enqueue
+from campaigns.clock import utcnow
 from campaigns.delivery import reopening
+from campaigns.delivery.models import Batch
 from campaigns.delivery.reopening import Rest
 from campaigns.delivery.tasks import publish_round, return_rows
+from campaigns.extensions import db
 from campaigns.ops.drill_mischief import Mischief, Step
 from campaigns.ops.process_sockets import client_ports
 from tests.drill.harness import Experiment
+from tests.standing_still import hold_still, let_go_on
 
 THREADS = 2  # of each sender: as many connections
 SENDERS = ("mail.bulk-1", "mail.bulk-2")
@@ -36,17 +41,22 @@ def test_ten_kills_leave_at_most_one_uncertain_for_each_connection(experiment: E
 
 
 def wait_until_it_sends(experiment: Experiment, name: str) -> None:
-    """Wait until a sender has connected to the mail server: a kill before that breaks nothing."""
+    """Wait until a sender has connected to the mail server: a kill before that breaks nothing.
+
+    Meanwhile the mail server takes its time, so that somebody is left to send to.
+    """
+    sink = experiment.stage.sink
+    usual, sink.pause_seconds = sink.pause_seconds, 1.0
     experiment.wait_for_process(name)
-    port, pid = experiment.stage.sink.port, experiment.pid(name)
-    experiment.wait_until(lambda: client_ports(port, group=pid), seconds=40, what=f"{name} to connect")
+    experiment.wait_until(lambda: client_ports(sink.port, group=experiment.pid(name)), what=f"{name} to connect")
+    sink.pause_seconds = usual
 
 
 def test_killing_one_process_of_a_pool_leaves_at_most_one_uncertain(experiment: Experiment) -> None:
     experiment.start("work", "beat")
     experiment.start_more("mail.bulk-1", threads="prefork")
     experiment.launch(600)
-    experiment.wait_for_mails(150)
+    experiment.wait_for_mails(100)
     worker = experiment.pid("mail.bulk-1")
     children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
     os.kill(int(children[-1]), signal.SIGKILL)
@@ -124,12 +134,14 @@ def test_a_deploy_again_and_again_is_invisible_in_the_totals(experiment: Experim
     for replaced in range(1, 4):
         experiment.wait_for_mails(200 * replaced)
         wait_until_it_sends(experiment, SENDERS[0])
+        for name in workers:
+            experiment.wait_for_process(name)
         ending = [experiment.stage.child(name) for name in workers]
         processes = [child.process for child in ending]
         assert all(experiment.stage.kill(child, signal.SIGTERM) for child in ending)
         # A batch may take 45 seconds; told to stop, it ends with the dialogues that are open.
         experiment.wait_until(
-            lambda old=processes: all(process.poll() is not None for process in old), seconds=20, what="the old to end"
+            lambda old=processes: all(process.poll() is not None for process in old), what="the old to end"
         )  # fmt: skip
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
@@ -138,11 +150,11 @@ def test_a_deploy_again_and_again_is_invisible_in_the_totals(experiment: Experim
 
 def test_a_sender_frozen_past_its_lease_finds_itself_fenced_off_and_tells_the_truth(experiment: Experiment) -> None:
     experiment.start(*SENDERS, "work", "beat")
-    experiment.launch(800, milliseconds_each=20)
+    experiment.launch(800)
     frozen = freeze_a_sender(experiment, after=100)
-    experiment.wait_until(lambda: experiment.totals().uncertain > 0, seconds=30, what="its lease to run out")
+    experiment.wait_until(lambda: experiment.totals().uncertain > 0, what="its lease to run out")
     experiment.stage.watch(1)
-    os.kill(frozen, signal.SIGCONT)
+    let_go_on([frozen])
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
     assert (verdict.by_ledger.sent, verdict.uncertain) == (800, [])
@@ -152,15 +164,15 @@ def test_a_sender_frozen_past_its_lease_finds_itself_fenced_off_and_tells_the_tr
 def test_a_sender_that_wakes_up_sends_to_nobody_who_was_sent_to_again_meanwhile(experiment: Experiment) -> None:
     """Whom the frozen sender had sent to already gets it twice: that is what the person who decides is told."""
     experiment.start(*SENDERS, "work", "beat")
-    experiment.launch(800, milliseconds_each=5)
+    experiment.launch(800)
     frozen = freeze_a_sender(experiment, after=100)
-    experiment.wait_until(experiment.has_ended, seconds=60, what="the end, but for the frozen sender's people")
+    experiment.wait_until(experiment.has_ended, what="the end, but for the frozen sender's people")
     assert reopening.reopen(experiment.campaign_id, Rest.UNCERTAIN)
     enqueue(return_rows, experiment.campaign_id, Rest.UNCERTAIN.value)
-    experiment.wait_until(lambda: experiment.totals().sent == 800, seconds=60, what="the mails that were sent again")
+    experiment.wait_until(lambda: experiment.totals().sent == 800, what="the mails that were sent again")
     doubled = experiment.verdict().doubled
     assert experiment.stage.sink.accepted == 800 + len(doubled)
-    os.kill(frozen, signal.SIGCONT)
+    let_go_on([frozen])
     after = experiment.wait_for_end()
     assert after.doubled == doubled
     assert (after.by_ledger.sent, after.accepted, after.is_balanced) == (800, 800 + len(doubled), True)
@@ -169,10 +181,22 @@ def test_a_sender_that_wakes_up_sends_to_nobody_who_was_sent_to_again_meanwhile(
 def freeze_a_sender(experiment: Experiment, *, after: int) -> int:
     """Stop a sender while all its threads wait for the mail server's answer; returns its process id."""
     experiment.wait_for_mails(after)
-    sink = experiment.stage.sink
-    usual, sink.pause_seconds = sink.pause_seconds, 2.0
-    experiment.stage.watch(0.5)
+    wait_until_it_sends(experiment, SENDERS[0])
+    experiment.stage.sink.pause_seconds = 4.0
+    experiment.stage.watch(1.5)
     pid = experiment.pid(SENDERS[0])
-    os.kill(pid, signal.SIGSTOP)
-    sink.pause_seconds = usual
+    experiment.wait_until(lambda: is_caught_in_mid_batch(pid, experiment), what="the sender to have people in hand")
+    experiment.stage.sink.pause_seconds = 0
     return pid
+
+
+def is_caught_in_mid_batch(pid: int, experiment: Experiment) -> bool:
+    """Stop a sender, and let it go again when it has nobody in its hands."""
+    if not hold_still([pid], Path(str(make_url(experiment.settings.database_url).database))):
+        return False
+    db.session.rollback()
+    in_hand = select(Batch.sending).where(Batch.worker.endswith(f":{pid}"), Batch.lease_until > utcnow())
+    if sum(db.session.scalars(in_hand)):
+        return True
+    let_go_on([pid])
+    return False

@@ -30,9 +30,9 @@ def experiment(make_experiment: Callable[..., Experiment]) -> Iterator[Experimen
 def test_senders_killed_and_replaced(experiment: Experiment) -> None:
     experiment.start("mail.bulk-1", "mail.bulk-2", "work", "beat")
     experiment.launch(800)
-    experiment.wait_for_mails(150)
+    experiment.wait_for_mails(100)
     experiment.stage.kill(experiment.stage.child("mail.bulk-1"))
-    experiment.wait_for_mails(350)
+    experiment.wait_for_mails(250)
     experiment.stage.kill(experiment.stage.child("mail.bulk-2"), signal.SIGTERM)
     experiment.stage.kill(experiment.stage.child("work"))
     verdict = experiment.wait_for_end()
@@ -43,9 +43,9 @@ def test_senders_killed_and_replaced(experiment: Experiment) -> None:
 def test_messages_lost_and_doubled_and_the_redis_of_the_results_emptied(experiment: Experiment) -> None:
     experiment.start()
     experiment.launch(800)
-    experiment.wait_for_mails(150)
+    experiment.wait_for_mails(100)
     double_messages(experiment.stage, experiment.campaign_id, Random(1))
-    experiment.wait_for_mails(300)
+    experiment.wait_for_mails(200)
     experiment.stage.drop_messages(100)
     experiment.stage.flush_redis()
     verdict = experiment.wait_for_end()

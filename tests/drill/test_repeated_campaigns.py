@@ -30,7 +30,7 @@ def test_a_worker_that_dies_between_the_copy_and_its_launch(make_experiment: Cal
         )
     )  # fmt: skip
     db.session.commit()
-    experiment.wait_until((experiment.settings.instance_dir / "died").exists, seconds=40, what="the worker to die")
+    experiment.wait_until((experiment.settings.instance_dir / "died").exists, what="the worker to die")
     db.session.rollback()
     experiment.campaign_id = db.session.execute(select(Occurrence.campaign_id)).scalar_one()
     verdict = experiment.wait_for_end()

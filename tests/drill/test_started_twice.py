@@ -38,7 +38,7 @@ def test_a_freeze_that_is_started_twice_at_once_and_dies_half_way(make_experimen
         assert enqueue(freeze_campaign, experiment.campaign_id)
     experiment.start_more("work", extra=("-I", "tests.drill.dying"))
     start_two_beats(experiment)
-    experiment.wait_until((experiment.settings.instance_dir / "died").exists, seconds=30, what="the freeze to die")
+    experiment.wait_until((experiment.settings.instance_dir / "died").exists, what="the freeze to die")
     for _ in range(2):
         enqueue(freeze_campaign, experiment.campaign_id)
     verdict = experiment.wait_for_end()

@@ -1,0 +1,38 @@
+"""Holding processes still without keeping everybody else from the database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+from campaigns.ops.process_sockets import is_stopped
+from tests.parts import wait_until
+
+
+def hold_still(pids: Collection[int], database: Path) -> bool:
+    """Stop processes; False, and they go on, when one of them stands in the middle of writing to that SQLite file."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(is_stopped(pid) for pid in pids), what="the processes to stand still")
+    if not _can_be_written_to(database):
+        let_go_on(pids)
+        return False
+    return True
+
+
+def let_go_on(pids: Collection[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _can_be_written_to(database: Path) -> bool:
+    with closing(sqlite3.connect(database, timeout=3, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+    return True
