@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
+from tests.browser import PATIENCE_MS
 from tests.journeys.looking import WATCH_POLICY
-
-PATIENCE_MS = 30_000  # the machine that tests may be busy with something else
-expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass

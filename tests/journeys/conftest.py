@@ -37,7 +37,7 @@ def windows(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prepared_site(
     redis_server: RedisServer, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PreparedSite]:
@@ -45,9 +45,12 @@ def prepared_site(
     yield from serve_prepared_site(redis_server, sqlite_template, tmp_path_factory.mktemp("prepared"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_site(worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A whole installation in trial mode, as `make run` starts it; all test processes use the same one."""
+    """A whole installation in trial mode, as `make run` starts it; all test processes use the same one.
+
+    It ends with the last journey: its workers would take their share of the machine from all tests that follow.
+    """
     base = tmp_path_factory.getbasetemp()
     yield from share_installation((base if worker_id == "main" else base.parent) / "journeys")
 

@@ -32,8 +32,9 @@ from tests.deploy.nginx import Nginx, find_nginx, write_site
 from tests.ops.running import Running, processes_of
 from tests.people import make_user, make_users
 from tests.smtp_sink import free_port
+from tests.standing_still import hold_still, let_go_on
 
-HOLD_SECONDS = 12  # long enough to press a button on a busy machine
+HOLD_SECONDS = 3  # whoever takes back holds still what would end the hold
 CONFIRM_FROM = 20
 PEOPLE = 24
 SENDERS = ("grace", "keyes", "pat")
@@ -77,20 +78,24 @@ class Installation:
         with closing(sqlite3.connect(self.inbox, timeout=30)) as connection:
             return {str(address): int(count) for address, count in connection.execute(query, (f"%{words}%",))}
 
-    def recipients(self, campaign_id: int) -> set[str]:
-        """Return the addresses in a campaign's ledger that it goes to."""
+    def recipients(self, campaign_id: int, *but: DeliveryState) -> set[str]:
+        """Return the addresses in a campaign's ledger that it goes to, but those in some states."""
         query = select(Delivery.address).where(Delivery.campaign_id == campaign_id)
-        query = query.where(Delivery.state != DeliveryState.EXCLUDED)
+        query = query.where(Delivery.state.not_in([DeliveryState.EXCLUDED, *but]))
         return self.ask(lambda: set(db.session.scalars(query)))
 
-    def wait_for_mail(self, address: str, *, since: int) -> int:
-        """Wait for a mail to an address and return its id."""
+    def each_got_one(self, campaign_id: int, words: str) -> bool:
+        """Tell whether all got one mail of a campaign, but those who left in its middle, as others do here."""
+        return self.arrivals(words) == dict.fromkeys(self.recipients(campaign_id, DeliveryState.SKIPPED), 1)
+
+    def wait_for_mail(self, address: str, *, since: int, words: str = "") -> int:
+        """Wait for a mail to an address, with these words in its subject, and return its id."""
 
         def arrived() -> int:
             mails = read_page(self.inbox, search=address).mails
-            return max((mail.id for mail in mails if mail.id > since), default=0)
+            return max((mail.id for mail in mails if mail.id > since and words in mail.subject), default=0)
 
-        return int(parts.wait_until(arrived, seconds=60, what=f"a mail to {address}"))
+        return int(parts.wait_until(arrived, what=f"a mail to {address}"))
 
     def add_user(self, address: str, **values: Any) -> None:
         """Add a verified user with the password of all tests."""
@@ -114,16 +119,21 @@ class Installation:
 
     @contextmanager
     def frozen(self, words: str) -> Iterator[None]:
-        """Hold still the processes whose command line has these words."""
-        found = [pid for pid, line in processes_of(self.folder).items() if words in line]
-        assert found, f"no process with {words}"
-        for pid in found:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        """Hold still the processes whose command line has these words; one test after the other may do so."""
+        with self.alone(words):
+            found = [pid for pid, line in processes_of(self.folder).items() if words in line]
+            assert found, f"no process with {words}"
+            parts.wait_until(lambda: hold_still(found, self.folder / "carillon.sqlite"), what="a moment between writes")
+            try:
+                yield
+            finally:
+                let_go_on(found)
+
+    @contextmanager
+    def alone(self, words: str) -> Iterator[None]:
+        """Keep the other test processes from doing what goes by these words."""
+        with (self.folder.parent / f"alone{words.replace(' ', '-')}").open("w") as file, _locked(file):
             yield
-        finally:
-            for pid in found:
-                os.kill(pid, signal.SIGCONT)
 
 
 def share_installation(folder: Path) -> Iterator[Installation]:

@@ -35,7 +35,9 @@ def test_import_a_file_with_bad_rows_twice(windows: Windows, site: Installation)
     assert axe_violations(page) == []
 
     upload(page, site, ROWS.encode("cp949"))
-    expect(page.locator(".equation b").nth(1)).to_have_text("0", timeout=60_000)
+    expect(page.locator("#import .badge").first).not_to_contain_text("중", timeout=60_000)
+    expect(page.locator(".equation b").nth(0)).to_have_text("5", timeout=60_000)
+    assert numbers_of(page)[:2] == [5, 0]
     page.goto(f"{site.url}/users?q=evening@example.com")
     expect(page.locator("main")).to_contain_text("저녁")
     assert windows.console == []
