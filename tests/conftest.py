@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from flask import Flask, g, request_started
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser
 
 from app import create_app
@@ -23,14 +25,26 @@ from campaigns.delivery.sending import pool
 from campaigns.extensions import db
 from tests import parts
 from tests.browser import start_chromium
+from tests.durations import seconds_of
 from tests.kept import KeptTemplates, keep_what_is_alike
 from tests.people import log_in, make_user
 from tests.smtp_sink import Sink
 
 pytest_plugins: list[str] = []
+# Every run tries the same, so that what nobody has changed does not begin to fail. HYPOTHESIS=explore looks further and
+# shortens what it finds; HYPOTHESIS=shorten does the latter with what every run tries, which may take minutes.
+explores = os.environ.get("HYPOTHESIS") == "explore"
+hypothesis_settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=not explores,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if os.environ.get("HYPOTHESIS") else [])],
+)
+hypothesis_settings.load_profile("steady")
 kept_templates = KeptTemplates()
 keep_what_is_alike(Flask)
-LONGEST_FIRST = {folder: place for place, folder in enumerate(("journeys", "drill", "upkeep", "deploy", "ops"))}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,8 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, so that no process is left with one of them when the others have finished."""
-    items.sort(key=lambda item: LONGEST_FIRST.get(item.path.parent.name, len(LONGEST_FIRST)))
+    """Begin with the longest files, so that no process is left with one of them when the others have finished.
+
+    The journeys share an installation, which ends with the last of them: they come before all others.
+    """
+    items.sort(key=lambda item: (item.path.parent.name != "journeys", -seconds_of(item.path)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -343,9 +343,6 @@ def test_no_order_of_events_breaks_the_ledger(small_batches: None) -> None:
         settings=settings(
             max_examples=80,
             stateful_step_count=40,
-            deadline=None,
-            derandomize=bool(os.environ.get("CI")),
             suppress_health_check=list(HealthCheck),
-            database=None,
         ),
     )

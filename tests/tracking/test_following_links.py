@@ -95,7 +95,7 @@ def test_an_altered_token_gets_a_page_that_helps(client, sink, sent):
         assert totals(sent) == {}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(token=st.text(max_size=40), number=st.text(max_size=12))
 @example(token="//evil.example", number="1")
 @example(token="\\\\evil.example", number="//evil.example")
