@@ -26,7 +26,7 @@ def test_the_database_killed_three_times_while_a_campaign_is_sent(
     experiment.start()
     experiment.launch(900)
     for kill in range(1, 4):
-        experiment.wait_for_mails(200 * kill)
+        experiment.wait_for_mails(100 * kill)
         server.restart_at_once()
     verdict = experiment.wait_for_end()
     assert verdict.problems == []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
 from campaigns.mail.smtp import OutcomeKind, Phase, Reason, open_connection
 from tests.mail.scripted_server import HANG_UP, IMPATIENT, SILENCE, ScriptedServer, envelope, envelopes, kinds, refs
+from tests.parts import wait_until
 from tests.stopwatch import Stopwatch
 
 SENT, TEMPORARY, PERMANENT = OutcomeKind.SENT, OutcomeKind.TEMPORARY, OutcomeKind.PERMANENT
@@ -155,7 +155,7 @@ def test_the_connection_lost_between_two_calls_loses_nobody() -> None:
         connection = open_connection(server.settings())
         assert connection.send(envelope(1)).kind is SENT
         connection._session.wire.write(b"NOOP\r\n", Phase.MAIL, 1)
-        time.sleep(0.1)
+        wait_until(lambda: not any(thread.is_alive() for thread in server.threads[1:]), what="the server to hang up")
         source = envelopes(3)
         assert kinds(connection, source) == [(0, NOT_HANDED_OVER)]
         assert [left.ref for left in source] == [1, 2]
