@@ -155,6 +155,7 @@ def test_a_sender_frozen_past_its_lease_finds_itself_fenced_off_and_tells_the_tr
     experiment.wait_until(lambda: experiment.totals().uncertain > 0, what="its lease to run out")
     experiment.stage.watch(1)
     let_go_on([frozen])
+    experiment.wait_until(lambda: experiment.totals().uncertain == 0, what="it to tell the truth")
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
     assert (verdict.by_ledger.sent, verdict.uncertain) == (800, [])
@@ -166,6 +167,7 @@ def test_a_sender_that_wakes_up_sends_to_nobody_who_was_sent_to_again_meanwhile(
     experiment.start(*SENDERS, "work", "beat")
     experiment.launch(800)
     frozen = freeze_a_sender(experiment, after=100)
+    experiment.stage.sink.pause_seconds = 0
     experiment.wait_until(experiment.has_ended, what="the end, but for the frozen sender's people")
     assert reopening.reopen(experiment.campaign_id, Rest.UNCERTAIN)
     enqueue(return_rows, experiment.campaign_id, Rest.UNCERTAIN.value)
@@ -186,7 +188,7 @@ def freeze_a_sender(experiment: Experiment, *, after: int) -> int:
     experiment.stage.watch(1.5)
     pid = experiment.pid(SENDERS[0])
     experiment.wait_until(lambda: is_caught_in_mid_batch(pid, experiment), what="the sender to have people in hand")
-    experiment.stage.sink.pause_seconds = 0
+    experiment.stage.sink.pause_seconds = 0.2  # so that the others have enough to do until its lease has run out
     return pid
 
 
