@@ -134,48 +134,10 @@ def make_celery(app: Flask, settings: Settings) -> Celery[Any]:
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return Celery's configuration; the reasons stand beside what would surprise."""
     return {
-        "broker_url": kombu_url(settings.broker_url),
-        "result_backend": _result_backend(settings.redis_url),
-        "task_queues": _queues(settings),
-        "task_default_queue": WORK,
-        "task_routes": {name: {"queue": lane} for name, lane in ROUTES.items()},
-        "task_serializer": "json",
-        "accept_content": ["json"],
-        "timezone": "UTC",
-        "enable_utc": True,
-        "task_acks_late": True,
-        "task_reject_on_worker_lost": True,
-        "task_ignore_result": True,
-        "task_track_started": False,
-        "worker_send_task_events": bool(settings.flower_url),  # nobody else listens
-        "worker_prefetch_multiplier": 1,
-        "worker_consumer": "campaigns.watched_worker:WatchedConsumer",
-        # True loses running tasks when their results are on the same Redis that restarted.
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # True skips a chord's part without counting it, and the chord hangs.
-        "worker_deduplicate_successful_tasks": False,
-        "worker_hijack_root_logger": False,
-        "worker_soft_shutdown_timeout": 60,
-        "worker_enable_soft_shutdown_on_idle": True,
-        "broker_connection_retry_on_startup": True,
-        # The default gives up after about 45 minutes and the worker exits.
-        "broker_connection_max_retries": None,
-        "broker_channel_error_retry": True,
-        "broker_pool_acquire_timeout": 10,
-        "task_publish_retry_policy": _publish_retry_policy(settings.broker_url),
-        "broker_transport_options": _transport_options(settings.broker_url),
-        "result_backend_transport_options": {
-            "retry_policy": {"max_retries": 120, "interval_start": 0, "interval_max": 1}
-        },
-        "redis_socket_timeout": 10,
-        "redis_socket_connect_timeout": 5,
-        "redis_socket_keepalive": not settings.redis_url.startswith("unix:"),
-        "redis_backend_health_check_interval": 30,
-        "result_expires": 86_400,
-        # A campaign may be paused for days between two parts of its chord.
-        "result_chord_expires": 14 * 86_400,
-        "beat_scheduler": "celery.beat:Scheduler",  # in memory: no file to corrupt, no lock to outlive a crash
-        "beat_max_loop_interval": 5,
+        **_task_settings(settings),
+        **_worker_settings(settings),
+        **_broker_settings(settings),
+        **_result_settings(settings),
     }
 
 
@@ -190,6 +152,72 @@ def kombu_url(url: str, *, database: int | None = None) -> str:
     base, _, path = url.partition("://")
     host, _, given = path.partition("/")
     return f"{base}://{host}/{given or database}"
+
+
+def _task_settings(settings: Settings) -> dict[str, Any]:
+    """Return which queues there are, what goes into them, and when a task counts as done."""
+    return {
+        "task_queues": _queues(settings),
+        "task_default_queue": WORK,
+        "task_routes": {name: {"queue": lane} for name, lane in ROUTES.items()},
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "timezone": "UTC",
+        "enable_utc": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_track_started": False,
+    }
+
+
+def _worker_settings(settings: Settings) -> dict[str, Any]:
+    """Return how workers and beat behave."""
+    return {
+        "worker_send_task_events": bool(settings.flower_url),  # nobody else listens
+        "worker_prefetch_multiplier": 1,
+        "worker_consumer": "campaigns.watched_worker:WatchedConsumer",
+        # True loses running tasks when their results are on the same Redis that restarted.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # True skips a chord's part without counting it, and the chord hangs.
+        "worker_deduplicate_successful_tasks": False,
+        "worker_hijack_root_logger": False,
+        "worker_soft_shutdown_timeout": 60,
+        "worker_enable_soft_shutdown_on_idle": True,
+        "beat_scheduler": "celery.beat:Scheduler",  # in memory: no file to corrupt, no lock to outlive a crash
+        "beat_max_loop_interval": 5,
+    }
+
+
+def _broker_settings(settings: Settings) -> dict[str, Any]:
+    """Return how the broker is reached, and for how long it is tried."""
+    return {
+        "broker_url": kombu_url(settings.broker_url),
+        "broker_connection_retry_on_startup": True,
+        # The default gives up after about 45 minutes and the worker exits.
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "broker_pool_acquire_timeout": 10,
+        "task_publish_retry_policy": _publish_retry_policy(settings.broker_url),
+        "broker_transport_options": _transport_options(settings.broker_url),
+    }
+
+
+def _result_settings(settings: Settings) -> dict[str, Any]:
+    """Return how results and the chords' counts are kept."""
+    return {
+        "result_backend": _result_backend(settings.redis_url),
+        "result_backend_transport_options": {
+            "retry_policy": {"max_retries": 120, "interval_start": 0, "interval_max": 1}
+        },
+        "redis_socket_timeout": 10,
+        "redis_socket_connect_timeout": 5,
+        "redis_socket_keepalive": not settings.redis_url.startswith("unix:"),
+        "redis_backend_health_check_interval": 30,
+        "result_expires": 86_400,
+        # A campaign may be paused for days between two parts of its chord.
+        "result_chord_expires": 14 * 86_400,
+    }
 
 
 def _count_messages(connection: Any, queue: str) -> int:

@@ -1,12 +1,20 @@
-"""Campaigns for tests, launched through the real functions."""
+"""Campaigns and single mails for tests, through the real functions, and the mail servers that they go over."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+from flask import Flask
+
+from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery import freeze, launch, rounds, sending, states
 from campaigns.extensions import db
+from campaigns.mail.services import queue_mail
+from campaigns.mail_server_urls import read_mail_servers
+from tests.people import make_user
 
 BODY = '안녕하세요 {{ name | default: "고객" }}님,\n\n이번 달 소식입니다. [자세히](https://example.com/news)\n'
 
@@ -34,3 +42,20 @@ def send_round(campaign_id: int) -> rounds.Progress:
     for number in planned.batches if planned else ():
         sending.send_batch(campaign_id, number)
     return rounds.finish(campaign_id)
+
+
+def queue_single_mail() -> int:
+    """Put a mail to kim@example.com into the outbox; returns its id."""
+    user = make_user("kim@example.com", name="Kim")
+    mail = queue_mail(
+        kind="password_changed", to_address=user.email, language="en", expires_at=utcnow() + timedelta(hours=1),
+        context={"user_id": user.id},
+    )  # fmt: skip
+    db.session.commit()
+    return mail.id
+
+
+def send_over(app: Flask, addresses: str, **changes: Any) -> None:
+    """Let the application send over these mail servers from now on, with other settings changed too."""
+    changes = {"mail_server": "", "mail_servers": read_mail_servers(addresses), **changes}
+    app.extensions["carillon.settings"] = replace(app.extensions["carillon.settings"], **changes)

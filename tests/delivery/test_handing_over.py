@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -20,11 +19,10 @@ from campaigns.delivery.queries import campaign_totals, ledger_totals
 from campaigns.extensions import db
 from campaigns.mail.mail_servers import health
 from campaigns.mail.models import OutboxState
-from campaigns.mail.services import deliver_mail, queue_mail
-from campaigns.mail_server_urls import read_mail_servers
-from tests.delivery.campaigns import launch_and_freeze, send_round
+from campaigns.mail.services import deliver_mail
+from tests.delivery.campaigns import launch_and_freeze, queue_single_mail, send_over, send_round
 from tests.mail.scripted_server import HANG_UP, ScriptedServer
-from tests.people import make_user, make_users
+from tests.people import make_users
 
 STEPS = {"DATA": "dot", "BDAT": "bdat"}
 
@@ -40,8 +38,7 @@ def server(app: Flask, command: str, request: pytest.FixtureRequest) -> Iterator
     pipelining = ["PIPELINING"] if request.param == "pipelined" else []
     with ScriptedServer(offers=[*pipelining, "CHUNKING", "SIZE 1000000"]) as scripted:
         address = f"smtp://127.0.0.1:{scripted.port}?chunking={'yes' if command == 'BDAT' else 'no'}"
-        use = replace(app.extensions["carillon.settings"], mail_server="", mail_servers=read_mail_servers(address))
-        app.extensions["carillon.settings"] = use
+        send_over(app, address)
         yield scripted
 
 
@@ -122,10 +119,7 @@ def test_each_server_gets_contents_its_own_way_and_one_that_does_not_know_it_is_
         ScriptedServer(offers=["CHUNKING"], bdat="502 5.5.1 What?") as bad,
         ScriptedServer(offers=["CHUNKING"]) as good,
     ):
-        addresses = f"smtp://127.0.0.1:{bad.port}?chunking=yes&weight=1000,smtp://127.0.0.1:{good.port}"
-        now = app.extensions["carillon.settings"]
-        use = replace(now, mail_server="", mail_servers=read_mail_servers(addresses))
-        app.extensions["carillon.settings"] = use
+        send_over(app, f"smtp://127.0.0.1:{bad.port}?chunking=yes&weight=1000,smtp://127.0.0.1:{good.port}")
         make_users(10)
         campaign_id = launch_and_freeze()
         assert send_round(campaign_id) is rounds.Progress.DONE
@@ -137,20 +131,10 @@ def test_each_server_gets_contents_its_own_way_and_one_that_does_not_know_it_is_
 @pytest.mark.parametrize("server", ["plain"], indirect=True)
 def test_a_single_mail_whose_answer_was_lost_comes_again_under_the_same_message_id(app, server, command) -> None:
     server.answers[STEPS[command]] = [HANG_UP, "250 2.0.0 queued"]
-    deliver = single_mail()
-    assert deliver() is OutboxState.WAITING
+    mail_id = queue_single_mail()
+    assert deliver_mail(mail_id).state is OutboxState.WAITING
     with freeze(utcnow() + timedelta(minutes=5)):
-        assert deliver() is OutboxState.SENT
+        assert deliver_mail(mail_id).state is OutboxState.SENT
     ids = [re.search(rb"^Message-ID: (.+)\r$", mail.content, re.MULTILINE) for mail in server.mails]
     assert len(ids) == 2
     assert ids[0].group(1) == ids[1].group(1)
-
-
-def single_mail() -> Callable[[], OutboxState]:
-    user = make_user("kim@example.com", name="Kim")
-    mail = queue_mail(
-        kind="password_changed", to_address=user.email, language="en", expires_at=utcnow() + timedelta(hours=1),
-        context={"user_id": user.id},
-    )  # fmt: skip
-    db.session.commit()
-    return lambda: deliver_mail(mail.id).state

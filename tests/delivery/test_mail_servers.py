@@ -20,11 +20,10 @@ from campaigns.extensions import db
 from campaigns.mail import mail_servers
 from campaigns.mail.mail_servers import PAUSES_SECONDS, PROBE_SECONDS, MailServer, ServerHealth, health, servers
 from campaigns.mail.models import OutboxState
-from campaigns.mail.services import deliver_mail, queue_mail
+from campaigns.mail.services import deliver_mail
 from campaigns.mail.smtp import Security, ServerSettings
-from campaigns.mail_server_urls import read_mail_servers
-from tests.delivery.campaigns import launch_and_freeze, send_round
-from tests.people import make_user, make_users
+from tests.delivery.campaigns import launch_and_freeze, queue_single_mail, send_over, send_round
+from tests.people import make_users
 from tests.smtp_sink import Sink
 
 
@@ -48,9 +47,8 @@ def use_servers(app: Flask, sink: Sink, other_sink: Sink) -> Callable[..., None]
     """Let the application send over both sinks, with these weights."""
 
     def use(weight: int = 1, other_weight: int = 1) -> None:
-        text = f"smtp://127.0.0.1:{sink.port}?weight={weight},smtp://127.0.0.1:{other_sink.port}?weight={other_weight}"
-        settings = replace(app.extensions["carillon.settings"], mail_servers=read_mail_servers(text))
-        app.extensions["carillon.settings"] = settings
+        first, second = f"smtp://127.0.0.1:{sink.port}", f"smtp://127.0.0.1:{other_sink.port}"
+        send_over(app, f"{first}?weight={weight},{second}?weight={other_weight}")
 
     return use
 
@@ -142,26 +140,14 @@ def test_a_single_mail_fails_over_at_once(app, sink, other_sink, use_servers, tr
         sink.stop()
     else:
         sink.refuse_sender = "550 5.7.1 Sender not allowed"
-    user = make_user("kim@example.com", name="Kim")
-    mail = queue_mail(
-        kind="password_changed", to_address=user.email, language="en", expires_at=utcnow() + timedelta(hours=1),
-        context={"user_id": user.id},
-    )  # fmt: skip
-    db.session.commit()
-    assert deliver_mail(mail.id).state is OutboxState.SENT
+    assert deliver_mail(queue_single_mail()).state is OutboxState.SENT
     assert recipients(other_sink) == ["kim@example.com"]
 
 
 def test_a_single_mail_is_tried_again_when_all_refuse(app, sink, other_sink, use_servers):
     use_servers()
     sink.refuse_sender = other_sink.refuse_sender = "550 5.7.1 Sender not allowed"
-    user = make_user("kim@example.com", name="Kim")
-    mail = queue_mail(
-        kind="password_changed", to_address=user.email, language="en", expires_at=utcnow() + timedelta(hours=1),
-        context={"user_id": user.id},
-    )  # fmt: skip
-    db.session.commit()
-    delivered = deliver_mail(mail.id)
+    delivered = deliver_mail(queue_single_mail())
     assert (delivered.state, delivered.retry_in_seconds) == (OutboxState.WAITING, 5)
 
 
