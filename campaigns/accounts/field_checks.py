@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 from flask_babel import gettext as _
 from flask_wtf import FlaskForm
@@ -13,9 +14,9 @@ from campaigns.accounts.addresses import parse_address
 from campaigns.mail.addresses import AddressError
 
 
-def one_line(text: str | None) -> str:
-    """Return `text` without line breaks and doubled blanks, so that nothing of it could become a header."""
-    return " ".join((text or "").split())
+def one_line(value: Any) -> str:
+    """Return a text composed, without line breaks and doubled blanks, so that nothing of it could become a header."""
+    return " ".join(unicodedata.normalize("NFC", str(value if value is not None else "")).split())
 
 
 def text_of(field: Field) -> str:
@@ -24,7 +25,7 @@ def text_of(field: Field) -> str:
 
 
 def check_printable(_form: FlaskForm, field: Field) -> None:
-    """Refuse control characters, which no name has and no mail header may carry."""
+    """Refuse control characters, which no name has and no database or mail header may carry."""
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in field.data or ""):
         raise ValidationError(_("There are characters in here that cannot be shown. Type it again."))
 

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, EmailField, Field, SelectField, StringField
+from wtforms import BooleanField, EmailField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
-from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
+from wtforms.validators import InputRequired, Length
 
 from campaigns.accounts.addresses import Address, parse_address
+from campaigns.accounts.field_checks import check_address, check_printable, one_line
 from campaigns.audience.models import SuppressionReason
 from campaigns.languages import LANGUAGES
-from campaigns.mail.addresses import AddressError
 from campaigns.site import current_site
 
 LONGEST_NAME = 100
 LONGEST_DETAIL = 300
-
-
-def one_line(text: str | None) -> str:
-    """Return `text` composed, without line breaks and doubled blanks, so that nothing of it could become a header."""
-    return " ".join(unicodedata.normalize("NFC", text or "").split())
-
-
-def check_printable(_form: FlaskForm, field: Field) -> None:
-    """Refuse control characters, which no name has and no database or mail header may carry."""
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in field.data or ""):
-        raise ValidationError(_("There are characters in here that cannot be shown. Type it again."))
-
-
-def check_address(_form: FlaskForm, field: Field) -> None:
-    """Refuse what cannot receive mail."""
-    try:
-        parse_address(field.data or "")
-    except AddressError as error:
-        raise StopValidation(_("Enter an e-mail address like name@example.com.")) from error
 
 
 class PersonForm(FlaskForm):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_wtf import FlaskForm
 from wtforms import Field, StringField
-from wtforms.validators import StopValidation, ValidationError
+from wtforms.validators import StopValidation
 
 from campaigns.accounts.addresses import parse_address
 from campaigns.mail.addresses import AddressError, ascii_domain
@@ -60,12 +60,6 @@ def check_domain_rates(_form: FlaskForm, field: Field) -> None:
     field.data = tuple(rates.items())
 
 
-def check_printable(_form: FlaskForm, field: Field) -> None:
-    """Refuse control characters, which no name has and no mail header may carry."""
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in field.data or ""):
-        raise ValidationError(_("There are characters in here that cannot be shown. Type it again."))
-
-
 def check_address(_form: FlaskForm, field: Field) -> None:
     """Take an address that can receive mail, in its stored spelling afterwards; nothing at all is left to others."""
     if not field.data:
@@ -74,11 +68,6 @@ def check_address(_form: FlaskForm, field: Field) -> None:
         field.data = parse_address(field.data).email
     except AddressError as error:
         raise StopValidation(_("Enter an e-mail address like name@example.com.")) from error
-
-
-def one_line(value: Any) -> str:
-    """Return a text composed, without line breaks and doubled blanks, so that nothing of it could become a header."""
-    return " ".join(unicodedata.normalize("NFC", str(value if value is not None else "")).split())
 
 
 def plain(text: Any) -> str:

@@ -11,6 +11,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import DataRequired, InputRequired, Length
 from wtforms.widgets import HiddenInput, TextArea
 
+from campaigns.accounts.field_checks import check_printable, one_line
 from campaigns.languages import LANGUAGES
 from campaigns.setting_groups import MOST_DAYS, MOST_PEOPLE, MOST_RATE, TWO_STEP_FROM
 from campaigns.settings.form_fields import (
@@ -18,8 +19,6 @@ from campaigns.settings.form_fields import (
     RatesField,
     check_address,
     check_domain_rates,
-    check_printable,
-    one_line,
     rate,
     whole,
 )
@@ -27,6 +26,14 @@ from campaigns.settings.wording import TWO_STEP_WORDS
 from campaigns.time_zones import zone_choices
 
 _NEEDED = InputRequired(_l("Enter a number."))
+
+
+def _number(label: Any, *, least: int, most: int, about: Any = "") -> StringField:
+    return StringField(label, [_NEEDED, whole(least=least, most=most)], description=about)
+
+
+def _days(label: Any, *, about: Any) -> StringField:
+    return _number(label, least=1, most=MOST_DAYS, about=about)
 
 
 class SectionForm(FlaskForm):  # type: ignore[misc]
@@ -101,50 +108,54 @@ class RatesForm(SectionForm):
         [_NEEDED, rate(most=MOST_RATE)],
         description=_l("Of all campaigns and workers together. 0 is no limit."),
     )
-    rate_per_day = StringField(
-        _l("Most mails in 24 hours"), [_NEEDED, whole(least=0, most=MOST_PEOPLE)], description=_l("0 is no limit.")
-    )
+    rate_per_day = _number(_l("Most mails in 24 hours"), least=0, most=MOST_PEOPLE, about=_l("0 is no limit."))
     rate_per_domain = RatesField(
         _l("Most mails in a second to single domains"),
         [check_domain_rates],
         widget=TextArea(),
         description=_l("One in a line: gmail.com 20. Others do not wait for those who have to."),
     )
-    batch_size = StringField(
+    batch_size = _number(
         _l("People in a batch"),
-        [_NEEDED, whole(least=1, most=10_000)],
-        description=_l("For campaigns that start from now on; those under way keep their batches."),
+        least=1,
+        most=10_000,
+        about=_l("For campaigns that start from now on; those under way keep their batches."),
     )
-    give_up_hours = StringField(
+    give_up_hours = _number(
         _l("Hours until we give up"),
-        [_NEEDED, whole(least=0, most=240)],
-        description=_l("So long a mail is tried again that was refused for the moment."),
+        least=0,
+        most=240,
+        about=_l("So long a mail is tried again that was refused for the moment."),
     )
-    brake_failed_percent = StringField(
+    brake_failed_percent = _number(
         _l("Share of permanent refusals that stops a campaign, percent"),
-        [_NEEDED, whole(least=0, most=100)],
-        description=_l("It is paused then, and a person decides. 0 is never."),
+        least=0,
+        most=100,
+        about=_l("It is paused then, and a person decides. 0 is never."),
     )
-    brake_after = StringField(_l("Mails before that share is looked at"), [_NEEDED, whole(least=1, most=1_000_000)])
+    brake_after = _number(_l("Mails before that share is looked at"), least=1, most=1_000_000)
 
 
 class SafetyForm(SectionForm):
     """What stands between a click and a mail to everybody."""
 
-    hold_seconds = StringField(
+    hold_seconds = _number(
         _l("Seconds in which a launch can be taken back"),
-        [_NEEDED, whole(least=0, most=600)],
-        description=_l("Nothing is sent before they are over. 0 to 600."),
+        least=0,
+        most=600,
+        about=_l("Nothing is sent before they are over. 0 to 600."),
     )
-    confirm_from = StringField(
+    confirm_from = _number(
         _l("From how many people the number has to be typed"),
-        [_NEEDED, whole(least=1, most=MOST_PEOPLE)],
-        description=_l("To launch to that many or more. 1 is always."),
+        least=1,
+        most=MOST_PEOPLE,
+        about=_l("To launch to that many or more. 1 is always."),
     )
-    approve_from = StringField(
+    approve_from = _number(
         _l("From how many people a second person has to approve"),
-        [_NEEDED, whole(least=0, most=MOST_PEOPLE)],
-        description=_l("Somebody else who may launch, never the one who asks for it. 0 is never."),
+        least=0,
+        most=MOST_PEOPLE,
+        about=_l("Somebody else who may launch, never the one who asks for it. 0 is never."),
     )
 
 
@@ -176,36 +187,24 @@ class LoginsForm(SectionForm):
 class RetentionForm(SectionForm):
     """What is deleted when."""
 
-    keep_failures_days = StringField(
-        _l("Failed tasks, days"),
-        [_NEEDED, whole(least=1, most=MOST_DAYS)],
-        description=_l("Those that somebody has dealt with; the others stay for 90 days at least."),
+    keep_failures_days = _days(
+        _l("Failed tasks, days"), about=_l("Those that somebody has dealt with; the others stay for 90 days at least.")
     )
-    keep_mails_days = StringField(
-        _l("Single mails, days"),
-        [_NEEDED, whole(least=1, most=MOST_DAYS)],
-        description=_l("To whom a verification, reset or test mail went, never its content."),
+    keep_mails_days = _days(
+        _l("Single mails, days"), about=_l("To whom a verification, reset or test mail went, never its content.")
     )
-    keep_imports_days = StringField(
-        _l("Imports, days"),
-        [_NEEDED, whole(least=1, most=MOST_DAYS)],
-        description=_l("With the rows that were refused, which hold addresses. The people stay."),
+    keep_imports_days = _days(
+        _l("Imports, days"), about=_l("With the rows that were refused, which hold addresses. The people stay.")
     )
-    keep_tracking_days = StringField(
+    keep_tracking_days = _days(
         _l("Openings and clicks, days"),
-        [_NEEDED, whole(least=1, most=MOST_DAYS)],
-        description=_l("Who opened and clicked, from the end of a campaign on. The numbers of the report stay."),
+        about=_l("Who opened and clicked, from the end of a campaign on. The numbers of the report stay."),
     )
-    keep_attempts_days = StringField(
+    keep_attempts_days = _days(
         _l("Attempts that were not accepted, days"),
-        [_NEEDED, whole(least=1, most=MOST_DAYS)],
-        description=_l("With the mail server's words, for each person. The last answer stays with the campaign."),
+        about=_l("With the mail server's words, for each person. The last answer stays with the campaign."),
     )
-    keep_audit_days = StringField(
-        _l("Activity log, days"),
-        [_NEEDED, whole(least=1, most=MOST_DAYS)],
-        description=_l("Who did what and when. Some laws ask for years."),
-    )
+    keep_audit_days = _days(_l("Activity log, days"), about=_l("Who did what and when. Some laws ask for years."))
 
 
 class PublicForm(SectionForm):

@@ -12,10 +12,11 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import DataRequired, InputRequired, StopValidation
 from wtforms.widgets import HiddenInput
 
+from campaigns.accounts.field_checks import check_printable, one_line
 from campaigns.config import current_settings
 from campaigns.delivery.copy_guard import campaigns_in_flight
 from campaigns.mail_server_urls import HOST_NAME, LOOPBACK_HOSTS, MOST_WEIGHT
-from campaigns.settings.form_fields import check_printable, one_line, whole
+from campaigns.settings.form_fields import whole
 from campaigns.settings.server_services import ServerEntry
 
 USUAL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
