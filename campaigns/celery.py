@@ -177,6 +177,11 @@ def _worker_settings(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": bool(settings.flower_url),  # nobody else listens
         "worker_prefetch_multiplier": 1,
         "worker_consumer": "campaigns.watched_worker:WatchedConsumer",
+        # To each worker belongs a queue named after it; workers of two sites may have the same name, and on RabbitMQ
+        # the second of them then never begins.
+        "control_exchange": f"{settings.queue_prefix}celery",
+        "event_exchange": f"{settings.queue_prefix}celeryev",
+        "event_queue_prefix": f"{settings.queue_prefix}celeryev",
         # True loses running tasks when their results are on the same Redis that restarted.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # True skips a chord's part without counting it, and the chord hangs.

@@ -146,13 +146,15 @@ def _queues(broker_url: str, name: str) -> Iterator[dict[str, str]]:
 
 
 def remove_queues(broker_url: str, prefix: str) -> None:
-    """Delete the queues and the exchange whose names begin with a prefix."""
+    """Delete the queues and the exchanges whose names begin with a prefix."""
     try:
         with Connection(broker_url, connect_timeout=5) as connection:
             channel: Any = connection.default_channel
             for lane in LANES:
                 channel.queue_delete(prefix + lane)
-            Exchange(f"{prefix}carillon", type="topic")(channel).delete()
+            mailbox = f"{prefix}celery.pidbox"
+            for exchange in (f"{prefix}carillon", f"{prefix}celeryev", mailbox, f"reply.{mailbox}"):
+                Exchange(exchange)(channel).delete()
     except (OSError, BrokerError):
         return
 

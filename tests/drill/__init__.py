@@ -51,6 +51,7 @@
       test_killed_senders::test_a_sender_frozen_past_its_lease_finds_itself_fenced_off_and_tells_the_truth
       test_killed_senders::test_a_sender_that_wakes_up_sends_to_nobody_who_was_sent_to_again_meanwhile
 
+Two sites on one RabbitMQ: test_rabbitmq::test_two_sites_share_a_broker_though_their_workers_have_the_same_names
 All at once, in an order that a seed throws: test_short_drill::test_a_short_drill_holds_and_leaves_nothing_behind
 
 On SQLite where nothing else is said; 14 and 15 on PostgreSQL; the main path on each pair of database and broker:

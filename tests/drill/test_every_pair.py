@@ -31,7 +31,9 @@ def experiment(make_experiment: Callable[..., Experiment], request: pytest.Fixtu
         yield make_experiment()
     else:
         with rabbitmq_settings() as settings:
-            yield make_experiment(**settings)
+            made = make_experiment(**settings)
+            yield made
+            made.stage.stop()  # while it runs, it declares its queues again
 
 
 @pytest.mark.both_databases

@@ -24,7 +24,9 @@ from tests.smtp_sink import free_port
 @pytest.fixture
 def experiment(make_experiment: Callable[..., Experiment]) -> Iterator[Experiment]:
     with rabbitmq_settings() as settings:
-        yield make_experiment(**settings)
+        made = make_experiment(**settings)
+        yield made
+        made.stage.stop()  # while it runs, it declares its queues again
 
 
 def test_senders_killed_and_replaced(experiment: Experiment) -> None:
@@ -68,6 +70,25 @@ def test_rabbitmq_is_away_and_comes_back(make_experiment: Callable[..., Experime
         verdict = experiment.wait_for_end()
         assert verdict.problems == []
         assert (verdict.by_ledger.sent, verdict.uncertain) == (700, [])
+        experiment.stage.stop()
+
+
+def test_two_sites_share_a_broker_though_their_workers_have_the_same_names(
+    make_experiment: Callable[..., Experiment],
+) -> None:
+    """As a drill beside the site that it is run on: to a worker, its name is also that of a queue."""
+    with rabbitmq_settings() as first_settings, rabbitmq_settings() as second_settings:
+        first = make_experiment(**first_settings)
+        first.start("mail.bulk-1", "work")
+        log = first.stage.child("mail.bulk-1").log_path
+        first.wait_until(lambda: "ready." in log.read_text(), seconds=60, what="the first site's worker")
+        second = make_experiment(**second_settings)
+        second.start()
+        second.launch(100)
+        verdict = second.wait_for_end(seconds=60)
+        assert (verdict.problems, verdict.by_ledger.sent) == ([], 100)
+        first.stage.stop()
+        second.stage.stop()
 
 
 class CuttableWay:
