@@ -22,6 +22,8 @@ from campaigns.delivery.states import state_of
 LOOK_SECONDS = 0.25  # how often we look whether this process has to end
 STATE_SECONDS = 1.0  # how often we look whether the campaign still sends: a pause acts within two seconds
 RENEWALS_PER_LEASE = 3
+# Goes on while the machine is suspended, as the clocks of those do who wait for the lease to run out.
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,11 @@ logger = logging.getLogger(__name__)
 def worker_name() -> str:
     """Return host and process of this worker, as the progress page shows it."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def clock_seconds() -> float:
+    """Return a time that only grows, and also while this process stands still or its machine sleeps."""
+    return time.clock_gettime(CLOCK)
 
 
 class KeptLease:
@@ -39,11 +46,12 @@ class KeptLease:
     may be handed over.
     """
 
-    def __init__(self, lease: Lease, lease_for: timedelta) -> None:
+    def __init__(self, lease: Lease, lease_for: timedelta, *, asked_at: float) -> None:
+        """Take a lease that was asked for at `asked_at`, of `clock_seconds`: it began no earlier."""
         self.lease = lease
         self.stop_reason: str | None = None
         self._lease_for = lease_for
-        self._renewed_at = time.monotonic()
+        self._renewed_at = asked_at
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -61,13 +69,22 @@ class KeptLease:
         self._thread.join()
 
     def refuse_when_over(self) -> None:
-        """Raise LeaseLost when the lease may be over by our own clock, and others may be sending to its people.
+        """Raise LeaseLost when the lease may soon be over by our own clock, and others may send to its people.
 
         `stop_reason` is too slow for that: after this process stood still, the thread that sets it wakes up no earlier
         than the one that sends.
         """
-        if time.monotonic() - self._renewed_at > self._lease_for.total_seconds():
+        if self._counts_as_lost:
             raise ledger.LeaseLost
+
+    @property
+    def _counts_as_lost(self) -> bool:
+        """Whether a third of its time is left: clocks of machines differ, and what leaves now takes its time."""
+        return self._age_seconds > self._lease_for.total_seconds() * (RENEWALS_PER_LEASE - 1) / RENEWALS_PER_LEASE
+
+    @property
+    def _age_seconds(self) -> float:
+        return clock_seconds() - self._renewed_at
 
     def _watch(self, app: Flask) -> None:
         looked_at = time.monotonic()
@@ -79,22 +96,20 @@ class KeptLease:
                 self._look_at_database(app)
 
     def _look_at_database(self, app: Flask) -> None:
-        lease_seconds = self._lease_for.total_seconds()
-        age_seconds = time.monotonic() - self._renewed_at
         try:
             with app.app_context():
                 if state_of(self.lease.campaign_id) != CampaignState.SENDING:
                     self.stop_reason = "halted"
-                elif age_seconds > lease_seconds / RENEWALS_PER_LEASE:
+                elif self._age_seconds > self._lease_for.total_seconds() / RENEWALS_PER_LEASE:
                     self._renew()
         except SQLAlchemyError as error:
             logger.warning("a lease could not be renewed: %s", error)
-            # With a third of its time left the lease counts as lost: others may take the batch when it is over.
-            if age_seconds > lease_seconds * (RENEWALS_PER_LEASE - 1) / RENEWALS_PER_LEASE:
+            if self._counts_as_lost:
                 self.stop_reason = "lease_lost"
 
     def _renew(self) -> None:
+        asked_at = clock_seconds()
         if ledger.renew_lease(self.lease, lease_for=self._lease_for):
-            self._renewed_at = time.monotonic()
+            self._renewed_at = asked_at
         else:
             self.stop_reason = "lease_lost"

@@ -22,7 +22,7 @@ from campaigns.delivery.connections import ConnectionPool
 from campaigns.delivery.failover import ServersTried
 from campaigns.delivery.holding import hold_for_limit, hold_for_refusal
 from campaigns.delivery.journal import Journal
-from campaigns.delivery.leases import KeptLease, worker_name
+from campaigns.delivery.leases import KeptLease, clock_seconds, worker_name
 from campaigns.delivery.ledger import LeaseLost
 from campaigns.delivery.message import CampaignMessage, message_of
 from campaigns.delivery.models import DeliveryState
@@ -64,7 +64,7 @@ class BatchSummary:
 def send_batch(campaign_id: int, number: int) -> BatchSummary:
     """Send what waits in one batch. Commits window by window; harmless to repeat, at any time, anywhere."""
     settings = current_settings()
-    summary = BatchSummary(campaign_id, number)
+    summary, asked_at = BatchSummary(campaign_id, number), clock_seconds()
     lease = ledger.take_lease(campaign_id, number, worker=worker_name(), lease_for=lease_time(settings))
     if lease is None:
         summary.ended = "nothing_to_do"
@@ -73,7 +73,8 @@ def send_batch(campaign_id: int, number: int) -> BatchSummary:
     begun_at = campaign.reopened_at or campaign.frozen_at or utcnow()
     message, had_trouble = message_of(campaign_id), campaign.trouble is not None
     db.session.commit()
-    with KeptLease(lease, lease_time(settings)) as kept, Journal(settings.journal_dir, lease) as journal:
+    kept_lease = KeptLease(lease, lease_time(settings), asked_at=asked_at)
+    with kept_lease as kept, Journal(settings.journal_dir, lease) as journal:
         _Run(kept, journal, message, begun_at, settings, summary, had_trouble).send()
     return summary
 
