@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram, values
 from prometheus_client.metrics_core import Metric
@@ -84,7 +85,7 @@ def share_counts(folder: Path) -> None:
         logger.warning("%s cannot be made, so this process's numbers are not in /metrics: %s", folder, error)
         return
     os.environ[FOLDER] = str(folder)
-    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+    values.ValueClass = _SharedValues()
 
 
 def begin_process(name: str) -> None:
@@ -175,11 +176,30 @@ def _read(path: Path) -> list[tuple[str, float]]:
     return [(key, value) for key, value, _, _ in rows if key.startswith('["carillon_')]
 
 
+class _SharedValues:
+    """Makes numbers in the shared folder, and this process's own ones once that has been removed."""
+
+    def __init__(self) -> None:
+        self._make: Any = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return self._make(*arguments, **options)
+        except OSError as error:
+            logger.warning("this process's numbers are not in /metrics any more: %s", error)
+            os.environ.pop(FOLDER, None)
+            values.ValueClass = values.MutexValue
+            return values.MutexValue(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def close_all_files(self) -> None:
+        self._make.close_all_files()
+
+
 def _count_alone() -> None:
     os.environ.pop(FOLDER, None)
     for instrument in INSTRUMENTS:
         instrument.clear()
-    if hasattr(values.ValueClass, "close_all_files"):
+    if isinstance(values.ValueClass, _SharedValues):
         values.ValueClass.close_all_files()
     values.ValueClass = values.MutexValue
 

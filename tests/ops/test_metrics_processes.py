@@ -7,6 +7,7 @@ import sys
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from flask import Flask
@@ -19,6 +20,7 @@ from campaigns.delivery import launch, states
 from campaigns.delivery.queries import ledger_totals
 from campaigns.delivery.tasks import end_hold
 from campaigns.extensions import db
+from campaigns.metrics import count_replies, share_counts, shared_folder
 from tests.delivery.campaigns import make_campaign
 from tests.ops.scraping import Page, scrape
 from tests.parts import ROOT, end_process_group, wait_until
@@ -170,6 +172,17 @@ def test_processes_that_nobody_asks_about_do_not_fill_the_folder(app: Flask) -> 
     for _ in range(4):
         run_and_end(folder)
     assert len(list(folder.glob("counter_*.db"))) <= 2  # the last, and that of those before it
+
+
+def test_a_folder_that_is_removed_stops_nothing(app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    share_counts(folder)
+    rmtree(folder)
+    count_replies({("relay.example.com", "2xx"): 1})
+    assert shared_folder() is None
+    share_counts(metrics_dir(app))
+    count_replies({("relay.example.com", "2xx"): 2})
+    assert shared_folder() == metrics_dir(app)
 
 
 def test_a_folder_that_cannot_be_made_stops_nothing(environ: dict[str, str], tmp_path: Path) -> None:
