@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from campaigns.clock import utcnow
 from campaigns.delivery.claims import Answer, Settlement
 from campaigns.delivery.models import DeliveryState as D
+from campaigns.delivery.throttles import asks_to_slow_down
 from campaigns.mail.smtp import Meaning, Outcome, OutcomeKind
 
 # mail.md's schedule for a relay that does the long retries itself; the last pause repeats.
@@ -37,7 +38,8 @@ def settlement_of(
     refused = Settlement(position, D.FAILED, outcome.reason, reply, answer=answer)
     if concerns_sender(outcome):
         return refused._replace(state=D.WAITING, counts_as_attempt=False)
-    match outcome.kind:
+    # A domain that hangs up with its wish for fewer mails has answered about this recipient, and may do so for ever.
+    match OutcomeKind.TEMPORARY if asks_to_slow_down(outcome) else outcome.kind:
         case OutcomeKind.PERMANENT:
             return refused._replace(suppresses=outcome.suppresses)
         case OutcomeKind.UNCERTAIN:
