@@ -11,6 +11,8 @@ from flask_babel import lazy_gettext as _l
 
 from campaigns.audit.models import AuditEntry
 from campaigns.presentation import NOTHING, format_number
+from campaigns.role_words import role_word
+from campaigns.security import Role
 
 FIELDS: Final[dict[str, Any]] = {
     "subject": _l("Subject"),
@@ -96,6 +98,8 @@ def value_words(name: str, value: Any) -> str:
         return str(_("Yes") if value else _("No"))
     if isinstance(value, int) and name in COUNTS:
         return format_number(value)
+    if name == "role" and value in set(Role):
+        return role_word(value)
     if isinstance(value, list):
         return ", ".join(value_words(name, each) for each in value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)

@@ -27,8 +27,8 @@ class FilterForm(FlaskForm):  # type: ignore[misc]
     action = SelectField(_l("Deed"), validate_choice=False)
     kind = SelectField(_l("Kind of object"), validate_choice=False)
     id = StringField(_l("Number"))
-    since = DateField(_l("From"), validators=[Optional()])
-    until = DateField(_l("To"), validators=[Optional()])
+    since = DateField(_l("First day"), validators=[Optional()])
+    until = DateField(_l("Last day"), validators=[Optional()])
 
     def __init__(self) -> None:
         super().__init__(request.args, meta={"csrf": False})

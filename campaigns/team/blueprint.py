@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from campaigns.celery import enqueue
 from campaigns.mail.tasks import send_mail
-from campaigns.team.words import role_word
+from campaigns.role_words import role_word
 
 bp = Blueprint("team", __name__)
 

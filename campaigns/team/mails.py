@@ -7,9 +7,9 @@ from campaigns.links import public_url
 from campaigns.mail.kinds import MailContent, mail_kind
 from campaigns.mail.models import OutboxMail
 from campaigns.mail.single import render_single_mail
+from campaigns.role_words import role_word
 from campaigns.team.invitations import InvitationState, state_of, token_of
 from campaigns.team.models import Invitation
-from campaigns.team.words import role_word
 
 
 @mail_kind("team_invitation")

@@ -1,4 +1,4 @@
-"""Roles and rights in words."""
+"""What roles and rights let people do, in words."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from flask_babel import lazy_gettext as _l
 
 from campaigns.security import Right, Role
 
-ROLE_WORDS: dict[Role, Any] = {
-    Role.OWNER: _l("Owner"),
-    Role.ADMIN: _l("Admin"),
-    Role.SENDER: _l("Sender"),
-    Role.EDITOR: _l("Editor"),
-    Role.VIEWER: _l("Viewer"),
-}
 ROLE_SENTENCES: dict[Role, Any] = {
     Role.OWNER: _l("Owner: may do everything"),
     Role.ADMIN: _l("Admin: also manages people and jobs"),
@@ -35,8 +28,3 @@ RIGHT_WORDS: dict[Right, Any] = {
     Right.SEE_AUDIT: _l("See the activity log"),
     Right.MANAGE_SITE: _l("Change settings, make and change owners"),
 }
-
-
-def role_word(role: str | None) -> str:
-    """Return a role's name; "No role" for none."""
-    return str(ROLE_WORDS[Role(role)] if role else _l("No role"))

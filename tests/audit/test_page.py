@@ -61,6 +61,17 @@ def test_an_entry_says_who_did_what_to_which_object_when_from_where_and_how(owne
     assert "12,345" in owner_client.get("/audit?kind=import").text
 
 
+def test_roles_are_called_by_their_names_and_days_are_no_people(owner_client: FlaskClient, minji: Actor) -> None:
+    change = {"before": {"role": "viewer"}, "after": {"role": "sender"}}
+    record("user.role_changed", "user", 3, "kim@example.com", by=minji, **change)
+    owner_client.set_cookie("language", "ko")
+    page = owner_client.get("/audit?action=user.role_changed&since=2026-03-01").text
+    assert "<del>조회자</del>" in page
+    assert "<ins>발송자</ins>" in page
+    assert "시작일: 2026-03-01" in page
+    assert "보내는 사람" not in page
+
+
 @pytest.mark.usefixtures("entries")
 @pytest.mark.parametrize(
     ("query", "expected"),
