@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import flash, redirect, render_template, request
 from flask_babel import gettext as _
 from flask_login import current_user
@@ -11,7 +13,7 @@ from campaigns.accounts import two_step_services as services
 from campaigns.accounts.blueprint import bp, go_to, half_login_token, send, start_session, this_visitor
 from campaigns.accounts.field_checks import text_of
 from campaigns.accounts.limits import limit_codes, note_failure
-from campaigns.accounts.logins import note_refusal
+from campaigns.accounts.logins import Visitor, note_refusal
 from campaigns.accounts.models import LoginSession, User
 from campaigns.accounts.queries import find_half_login
 from campaigns.accounts.two_step_forms import CodeForm, RecoveryCodeForm
@@ -28,17 +30,7 @@ Page = str | tuple[str, int] | Response
 @limit_codes
 def enter_code() -> Page:
     """Ask for the code of the app, and finish the log-in with it."""
-    half, form = find_half_login(half_login_token()), CodeForm()
-    if half is None:
-        return _begin_again()
-    if not form.validate_on_submit():
-        return _form_page(form), 422 if form.is_submitted() else 200
-    remember = half.is_remembered
-    try:
-        user = services.finish_login(half_login_token(), code=text_of(form.code), visitor=this_visitor())
-    except WrongCode as error:
-        return _refuse(form, half, error)
-    return _let_in(user, remember=remember)
+    return _take(CodeForm(), services.finish_login)
 
 
 @bp.route("/login/recovery-code", methods=["GET", "POST"])
@@ -46,22 +38,31 @@ def enter_code() -> Page:
 @limit_codes
 def enter_recovery_code() -> Page:
     """Ask for a recovery code, for people without their app, and finish the log-in with it."""
-    half, form = find_half_login(half_login_token()), RecoveryCodeForm()
+    said = _("Logged in with a recovery code, which is used up now.")
+    return _take(RecoveryCodeForm(), _finish_with_recovery_code, said=said)
+
+
+def _take(form: CodeForm | RecoveryCodeForm, finish: Callable[..., User], *, said: str = "") -> Page:
+    half = find_half_login(half_login_token())
     if half is None:
         return _begin_again()
     if not form.validate_on_submit():
         return _form_page(form), 422 if form.is_submitted() else 200
     remember = half.is_remembered
     try:
-        user, mail_id = services.finish_login_with_recovery_code(
-            half_login_token(), code=text_of(form.code), visitor=this_visitor()
-        )
+        user = finish(half_login_token(), code=text_of(form.code), visitor=this_visitor())
     except WrongCode as error:
         return _refuse(form, half, error)
-    send(mail_id)
     answer = _let_in(user, remember=remember)
-    flash(_("Logged in with a recovery code, which is used up now."), "ok")
+    if said:
+        flash(said, "ok")
     return answer
+
+
+def _finish_with_recovery_code(token: str, *, code: str, visitor: Visitor) -> User:
+    user, mail_id = services.finish_login_with_recovery_code(token, code=code, visitor=visitor)
+    send(mail_id)
+    return user
 
 
 def _begin_again() -> Response:

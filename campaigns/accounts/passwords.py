@@ -9,8 +9,9 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 # OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-# Checked for people who do not exist, so that an answer takes the same time whether they do.
-_NOBODY = _hasher.hash("nobody's password")
+# Checked for people who do not exist, so that an answer takes the same time whether they do. No password is known to
+# have it; making one would keep every process waiting that starts.
+_NOBODY = f"$argon2id$v=19$m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}${'A' * 22}${'A' * 43}"
 
 
 def hash_password(password: str) -> str:
