@@ -62,7 +62,7 @@ class Settings:
     hold_seconds: int  # HOLD_SECONDS: how long a launch can be taken back, 0 to 600; 60
     confirm_from: int  # CONFIRM_FROM: recipients from which the number must be typed; 1000
     approve_from: int  # APPROVE_FROM: recipients from which a second person must approve a launch; 0 = never
-    batch_size: int  # BATCH_SIZE: recipients in one batch; 500
+    batch_size: int  # BATCH_SIZE: the most recipients in one batch; 1000
     bulk_threads: int  # BULK_THREADS: mails that each sending process has on their way at once; 2
     rate_per_second: float  # RATE_PER_SECOND: most mails of campaigns in a second, all workers together; 0 = no limit
     rate_per_day: int  # RATE_PER_DAY: most mails in any 24 hours, of which only campaigns wait; 0 = none

@@ -170,7 +170,7 @@ def _read_delivery(read: Reader, instance_dir: Path) -> dict[str, Any]:
         "hold_seconds": read.whole("HOLD_SECONDS", default=60, least=0, most=600),
         "confirm_from": read.whole("CONFIRM_FROM", default=1000, least=1, most=MOST_PEOPLE),
         "approve_from": read.whole("APPROVE_FROM", default=0, least=0, most=MOST_PEOPLE),
-        "batch_size": read.whole("BATCH_SIZE", default=500, least=1, most=10_000),
+        "batch_size": read.whole("BATCH_SIZE", default=1_000, least=1, most=10_000),
         "bulk_threads": read.whole("BULK_THREADS", default=2, least=1, most=200),
         "rate_per_second": read.number("RATE_PER_SECOND", default=0, most=MOST_RATE),
         "rate_per_day": read.whole("RATE_PER_DAY", default=0, least=0, most=MOST_PEOPLE),

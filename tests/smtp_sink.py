@@ -68,6 +68,7 @@ class ReceivedMail:
     sender: str
     recipient: str
     content: bytes
+    connection: int = 0  # the client's port: mails that came over the same connection have the same
 
     @property
     def message(self) -> EmailMessage:
@@ -98,7 +99,8 @@ class Sink:
     _controller: Controller | None = None
 
     def start(self) -> None:
-        self._controller = PatientController(self, port=self.port)
+        # Of its own, so that nobody else answers there while it is stopped.
+        self._controller = PatientController(self, port=self.port or free_port())
         self.port = self._controller.port
         self._controller.start()
 
@@ -124,12 +126,13 @@ class Sink:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _smtp: SMTP, _s: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _smtp: SMTP, session: Session, envelope: Envelope) -> str:
         if self.pause_seconds:
             await asyncio.sleep(self.pause_seconds)
         if self.content_reply.startswith("2"):
             with self._lock:
                 for recipient in envelope.rcpt_tos:
                     content = bytes(envelope.original_content or b"")
-                    self.mails.append(ReceivedMail(envelope.mail_from or "", recipient, content))
+                    port = session.peer[1] if isinstance(session.peer, tuple) else 0
+                    self.mails.append(ReceivedMail(envelope.mail_from or "", recipient, content, port))
         return self.content_reply

@@ -99,11 +99,9 @@ def send_one_again(campaign_id: int, position: int) -> Any:
 def action_form(campaign_id: int, action: str) -> Any:
     """Show how many people an action concerns, and ask for it."""
     campaign, chosen = get_campaign(campaign_id), _action(action)
-    if refusal := _refusal(campaign, chosen):
-        return refusal
     people = reopening.count_people(campaign_id, chosen.rest)
-    if not people:
-        return _nobody(campaign_id, chosen)
+    if refusal := _refusal(campaign, chosen, people):
+        return refusal
     return _action_page(campaign, action, people, ActionForm(word=_word(chosen, people)))
 
 
@@ -112,11 +110,9 @@ def action_form(campaign_id: int, action: str) -> Any:
 def act(campaign_id: int, action: str) -> Any:
     """Do it for exactly those people, unless their number has changed meanwhile; a repeat does nothing more."""
     campaign, chosen = get_campaign(campaign_id), _action(action)
-    if refusal := _refusal(campaign, chosen):
-        return refusal
     people = reopening.count_people(campaign_id, chosen.rest)
-    if not people:
-        return _nobody(campaign_id, chosen)
+    if refusal := _refusal(campaign, chosen, people):
+        return refusal
     form = ActionForm(word=_word(chosen, people))
     if has_changed(form.counted_number, people):
         form.typed.data = ""
@@ -195,18 +191,16 @@ def _do(campaign_id: int, action: Action, people: int) -> Any:
     return to_progress(campaign_id)
 
 
-def _refusal(campaign: Campaign, action: Action) -> Any:
-    """Lead away from an action that a campaign cannot take now; None when it can."""
+def _refusal(campaign: Campaign, action: Action, people: int) -> Any:
+    """Lead away from an action that a campaign cannot take now, or for nobody; None when it can."""
     is_underway = campaign.state == CampaignState.PAUSED and campaign.pause_reason == action.rest.pause_reason
-    if not action.is_sending or _has_ended(campaign) or is_underway:
+    if action.is_sending and not _has_ended(campaign) and not is_underway:
+        flash(not_ended_words(), "info")
+        return to_progress(campaign.id)
+    if people:
         return None
-    flash(not_ended_words(), "info")
-    return to_progress(campaign.id)
-
-
-def _nobody(campaign_id: int, action: Action) -> Any:
     flash(str(action.nobody), "info")
-    return to_report(campaign_id)
+    return to_report(campaign.id)
 
 
 def _action(name: str) -> Action:

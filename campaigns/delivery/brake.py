@@ -30,8 +30,10 @@ def brake_if_needed(campaign_id: int, settings: Settings) -> bool:
     failed, attempted = _count(campaign_id)
     if attempted < settings.brake_after or failed * 100 <= attempted * settings.brake_failed_percent:
         return False
-    logger.warning("campaign %s: %s of %s mails were refused for good, pausing", campaign_id, failed, attempted)
-    return pause(campaign_id, reason=f"{TOO_MANY_FAILURES}: {failed:,} / {attempted:,}")
+    is_paused = pause(campaign_id, reason=f"{TOO_MANY_FAILURES}: {failed:,} / {attempted:,}")
+    if is_paused:
+        logger.warning("campaign %s: %s of %s mails were refused for good, pausing", campaign_id, failed, attempted)
+    return is_paused
 
 
 def _is_clearly_below(campaign_id: int, settings: Settings) -> bool:

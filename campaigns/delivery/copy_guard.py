@@ -16,11 +16,11 @@ What this cannot see: a PostgreSQL server copied as a whole, files and all, to a
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from secrets import token_hex
 
 from sqlalchemy import ColumnElement, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -167,7 +167,8 @@ def _remembered() -> int:
 
 def _remember(generation: int) -> None:
     """Write to the instance folder what the database has committed; a folder that cannot be written remembers less."""
-    draft = _memory().with_suffix(f".{os.getpid()}")
+    # Containers that share the folder have the same few process ids.
+    draft = _memory().with_suffix(f".{token_hex(6)}")
     try:
         draft.write_text(f"{generation}\n")
         draft.replace(_memory())

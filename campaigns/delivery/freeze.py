@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from sqlalchemy import Select, case, func, insert, literal, null, select, update
 from sqlalchemy.sql.elements import ColumnElement
@@ -21,6 +22,10 @@ from campaigns.delivery.models import Batch, Delivery, DeliveryState, FrozenAudi
 from campaigns.extensions import db
 
 BATCH_ROWS_PER_INSERT = 1_000
+# A batch costs some thirty milliseconds besides its mails, so that a large campaign is cut into large ones; a small
+# one into many, for one batch is sent over one connection, and a relay far away is slow on each.
+BATCHES_AT_LEAST = 20
+SMALLEST_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -124,9 +129,14 @@ def _suppression() -> tuple[type[Suppression], ColumnElement[bool]]:
 
 
 def _insert_batches(campaign_id: int, recipients: int) -> None:
-    rows = list(_batch_rows(campaign_id, recipients, current_settings().batch_size))
+    rows = list(_batch_rows(campaign_id, recipients, _batch_size(recipients)))
     for start in range(0, len(rows), BATCH_ROWS_PER_INSERT):
         db.session.execute(insert(Batch), rows[start : start + BATCH_ROWS_PER_INSERT])
+
+
+def _batch_size(recipients: int) -> int:
+    wanted = max(SMALLEST_BATCH, ceil(recipients / BATCHES_AT_LEAST))
+    return min(wanted, current_settings().batch_size)
 
 
 def _batch_rows(campaign_id: int, recipients: int, batch_size: int) -> Iterator[dict[str, int]]:

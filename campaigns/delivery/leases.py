@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from campaigns.compose.models import CampaignState
+from campaigns.config import Settings
 from campaigns.delivery import ledger, stopping
 from campaigns.delivery.claims import Lease
 from campaigns.delivery.states import state_of
@@ -31,6 +32,11 @@ logger = logging.getLogger(__name__)
 def worker_name() -> str:
     """Return host and process of this worker, as the progress page shows it."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def lease_time(settings: Settings) -> timedelta:
+    """Return how long a lease lasts without being renewed."""
+    return timedelta(seconds=settings.lease_seconds)
 
 
 def clock_seconds() -> float:

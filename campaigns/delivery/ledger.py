@@ -108,19 +108,29 @@ def settle_and_claim(
     an empty list when nobody waits or `size` is 0. Raises LeaseLost, the settlements committed, when there is no
     claiming any more.
     """
+    recipients, skipped = _settle_and_claim_some(lease, settlements, size=size, lease_for=lease_for)
+    # A window of nothing but skipped people says nothing about those behind them.
+    while skipped and not recipients:
+        recipients, skipped = _settle_and_claim_some(lease, (), size=size, lease_for=lease_for)
+    return recipients
+
+
+def _settle_and_claim_some(
+    lease: Lease, settlements: Sequence[Settlement], *, size: int, lease_for: timedelta
+) -> tuple[list[Recipient], dict[int, str]]:
     may_claim = hold_batch(lease, lease_until=utcnow() + lease_for)
-    _settle_rows(lease, settlements)
+    changed = _settle_rows(lease, settlements)
     recipients, skipped = find_waiting(lease, size) if may_claim and size else ([], {})
     skip(lease.campaign_id, skipped)
     mark_sending(lease, recipients)
     if settlements or recipients or skipped:
         recount(lease)
-    sample_rate(lease.campaign_id, settlements)
+    if changed:  # a repeat, after a commit whose answer got lost, is no news
+        sample_rate(lease.campaign_id, settlements)
     db.session.commit()
     if size and not may_claim:
         raise LeaseLost
-    # A window of nothing but skipped people says nothing about those behind them.
-    return recipients if recipients or not skipped else settle_and_claim(lease, (), size=size, lease_for=lease_for)
+    return recipients, skipped
 
 
 def settle(lease: Lease, settlements: Sequence[Settlement]) -> int:
@@ -128,7 +138,8 @@ def settle(lease: Lease, settlements: Sequence[Settlement]) -> int:
     lock_batch(lease.campaign_id, lease.number)
     changed = _settle_rows(lease, settlements)
     recount(lease)
-    sample_rate(lease.campaign_id, settlements)
+    if changed:
+        sample_rate(lease.campaign_id, settlements)
     db.session.commit()
     return changed
 

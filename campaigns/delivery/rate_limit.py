@@ -23,7 +23,7 @@ from redis.retry import Retry
 from campaigns.config import current_settings
 from campaigns.delivery.rates import Rates, mails_by_day_slot
 from campaigns.delivery.throttles import Pace, Throttle
-from campaigns.delivery.token_buckets import SCRIPT, LocalBuckets
+from campaigns.delivery.token_buckets import LONGEST_LINE_SECONDS, SCRIPT, LocalBuckets
 from campaigns.mail.day_count import DAY_SLOT_SECONDS, DAY_SLOTS, day_key
 
 LOCAL_SHARE = 0.1  # of every limit, for each process, while Redis is away
@@ -160,7 +160,7 @@ class RateLimiter:
         if time.monotonic() < self._away_until:
             return None
         keys = [self._key(name), self._day_key]
-        arguments = [rate, burst, least, most, per_day, int(reserve), DAY_SLOT_SECONDS, DAY_SLOTS]
+        arguments = [rate, burst, least, most, per_day, int(reserve), DAY_SLOT_SECONDS, DAY_SLOTS, LONGEST_LINE_SECONDS]
         try:
             answer: list[int] = self._script(keys, arguments)
             if answer[2] == _UNSEEDED:

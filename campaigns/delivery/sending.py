@@ -22,7 +22,7 @@ from campaigns.delivery.connections import ConnectionPool
 from campaigns.delivery.failover import ServersTried
 from campaigns.delivery.holding import hold_for_limit, hold_for_refusal
 from campaigns.delivery.journal import Journal
-from campaigns.delivery.leases import KeptLease, clock_seconds, worker_name
+from campaigns.delivery.leases import KeptLease, clock_seconds, lease_time, worker_name
 from campaigns.delivery.ledger import LeaseLost
 from campaigns.delivery.message import CampaignMessage, message_of
 from campaigns.delivery.models import DeliveryState
@@ -41,7 +41,9 @@ from campaigns.patience import while_database_returns
 from campaigns.stored_settings import refresh_settings
 
 WINDOW_ROWS = 500
-BATCH_BUDGET_SECONDS = 45  # far below the broker's visibility timeout; what is left waits for the next round
+# Enough for a batch of a thousand over a relay 50 ms away; far below the broker's visibility timeout. What is left
+# waits for the next round.
+BATCH_BUDGET_SECONDS = 90
 
 logger = logging.getLogger(__name__)
 pool = ConnectionPool()
@@ -77,11 +79,6 @@ def send_batch(campaign_id: int, number: int) -> BatchSummary:
     with kept_lease as kept, Journal(settings.journal_dir, lease) as journal:
         _Run(kept, journal, message, begun_at, settings, summary, had_trouble).send()
     return summary
-
-
-def lease_time(settings: Settings) -> timedelta:
-    """Return how long a lease lasts without being renewed."""
-    return timedelta(seconds=settings.lease_seconds)
 
 
 @dataclass
@@ -159,13 +156,13 @@ class _Run:
     def _send_over(self, connection: Connection, envelopes: Iterator[Envelope | None]) -> bool:
         """Send over one connection; tells whether the envelopes came to their end."""
         self.tried.begin(connection)
-        watched = Watched(envelopes)
-        for envelope, outcome in connection.send_all(watched, self._note_hand_over, self._must_leave_server):
+        self.watched = Watched(envelopes, most=self.settings.mail_max_emails - connection.messages_sent)
+        for envelope, outcome in connection.send_all(self.watched, self._note_hand_over, self._must_leave):
             self._note_outcome(envelope, outcome)
-        return watched.exhausted or self._must_stop()
+        return self.watched.exhausted or self._must_stop()
 
-    def _must_leave_server(self) -> bool:
-        return self.refused_sender is not None or self.tried.is_gone or self._must_stop()
+    def _must_leave(self) -> bool:
+        return self.watched.is_full or self.refused_sender is not None or self.tried.is_gone or self._must_stop()
 
     def _follow_settings(self) -> None:
         """Take over what was changed in the browser; a server that is no more is left before the next window."""
@@ -181,18 +178,21 @@ class _Run:
             self._follow_settings()
             yield None
             window = self._next_window()
-            if window is None:
+            if window is None or self._must_stop():
                 return
             yield from self._window_envelopes(window)
 
     def _next_window(self) -> list[Recipient] | None:
         """Wait for our turn and claim those who get their mail now; None when nobody waits or the run should end."""
         allowed = self.turns.wait(WINDOW_ROWS, before_waiting=self._settle)
-        claimed = self._write_down(claim_rows=allowed) if allowed else []
+        claimed: list[Recipient] = []
+        try:
+            claimed = self._write_down(claim_rows=allowed) if allowed else claimed
+        finally:
+            self.turns.give_back(allowed - len(claimed))
         self.tally.begin_window(claimed)
         window, put_off = self.turns.part(claimed)
         self.settlements += put_off
-        self.turns.give_back(allowed - len(window))
         self.claimed = {recipient.position: recipient for recipient in window}
         self.handed_over.clear()
         return window if claimed else None
@@ -288,10 +288,13 @@ class _Run:
         return ledger.settle_and_claim(self.lease, self.settlements, size=claim_rows, lease_for=lease_for)
 
     def _forget_settled(self) -> None:
-        any_sent = any(settlement.state is DeliveryState.SENT for settlement in self.settlements)
+        states = {settlement.state for settlement in self.settlements}
         self.summary.settled += len(self.settlements)
         self.tally.count(self.settlements)
+        self.turns.give_back_unused(self.settlements)
         self.settlements = []
         self.journal.forget()
-        if any_sent and self.had_trouble:
+        if DeliveryState.SENT in states and self.had_trouble:
             self.had_trouble = not clear_trouble(self.lease.campaign_id)
+        if DeliveryState.FAILED in states and brake_if_needed(self.lease.campaign_id, self.settings):
+            self.kept.stop_reason = "halted"

@@ -14,6 +14,7 @@ from campaigns.delivery.models import DeliveryState
 from campaigns.delivery.rate_limit import Turn, shared_limiter
 from campaigns.delivery.rates import Rates, current_rates, domain_of
 from campaigns.delivery.throttles import COOL_DOWN_SECONDS
+from campaigns.delivery.token_buckets import LONGEST_LINE_SECONDS
 
 RATE_LIMITED = "rate_limited"  # why a row is put off whose domain has no turn at the moment
 STEP_SECONDS = 0.1  # how often a waiting run looks whether it has to stop
@@ -73,7 +74,8 @@ class Turns:
             if place < 0:
                 go.append(recipient)
             else:
-                put_off.append(_put_off(recipient, turn.wait_seconds + place * turn.apart_seconds))
+                seconds = turn.wait_seconds + place * turn.apart_seconds
+                put_off.append(_put_off(recipient, min(seconds, LONGEST_LINE_SECONDS)))
         return go, put_off
 
     def put_off_if_slowed(self, recipient: Recipient) -> Settlement | None:
@@ -87,6 +89,10 @@ class Turns:
         domain = domain_of(recipient.address)
         self._slowed.add(domain)
         return self._limiter.slow_down(self._rates, domain)
+
+    def give_back_unused(self, settlements: Sequence[Settlement]) -> None:
+        """Return the turns of those to whom nothing went."""
+        self.give_back(sum(not settlement.counts_as_attempt for settlement in settlements))
 
     def give_back(self, mails: int) -> None:
         """Return turns that were not used."""

@@ -116,10 +116,10 @@ class RatesForm(SectionForm):
         description=_l("One in a line: gmail.com 20. Others do not wait for those who have to."),
     )
     batch_size = _number(
-        _l("People in a batch"),
+        _l("Most people in a batch"),
         least=1,
         most=10_000,
-        about=_l("For campaigns that start from now on; those under way keep their batches."),
+        about=_l("For campaigns that start from now on. Below 20 times as many people, batches are smaller."),
     )
     give_up_hours = _number(
         _l("Hours until we give up"),

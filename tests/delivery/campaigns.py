@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -42,6 +43,19 @@ def send_round(campaign_id: int) -> rounds.Progress:
     for number in planned.batches if planned else ():
         sending.send_batch(campaign_id, number)
     return rounds.finish(campaign_id)
+
+
+def send_in_thread(app: Flask, campaign_id: int) -> threading.Thread:
+    """Send the first batch beside the test, which changes something meanwhile."""
+
+    def run() -> None:
+        with app.app_context():
+            sending.send_batch(campaign_id, 1)
+            db.session.remove()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
 
 
 def queue_single_mail() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
@@ -54,16 +56,28 @@ def test_the_count_before_the_launch_is_what_the_freeze_finds(app):
     assert counted.excluded == {"suppressed": 1, "unsubscribed": 1, "unverified": 1}
 
 
-def test_recipients_are_cut_into_batches_without_gaps(app, environ):
-    size = current_settings().batch_size
-    make_users(size + 7)
+@pytest.mark.parametrize(
+    ("people", "most", "size"),
+    [
+        (107, 1_000, 100),  # never under a hundred
+        (2_300, 1_000, 115),  # a twentieth, so that several connections share a small campaign
+        (2_300, 110, 110),  # never above the setting
+        (107, 40, 40),
+    ],
+)
+def test_recipients_are_cut_into_batches_without_gaps(app, people, most, size):
+    app.extensions["carillon.settings"] = replace(current_settings(), batch_size=most)
+    make_users(people)
     campaign_id = launch_and_freeze()
     ranges = db.session.execute(
         select(Batch.first_position, Batch.last_position, Batch.waiting)
         .where(Batch.campaign_id == campaign_id)
         .order_by(Batch.number)
     ).all()
-    assert [tuple(row) for row in ranges] == [(1, size, size), (size + 1, size + 7, 7)]
+    starts = range(1, people + 1, size)
+    assert [row.first_position for row in ranges] == list(starts)
+    assert [row.last_position for row in ranges] == [*(start - 1 for start in starts[1:]), people]
+    assert [row.waiting for row in ranges] == [row.last_position - row.first_position + 1 for row in ranges]
 
 
 def test_a_second_freeze_changes_nothing(app):

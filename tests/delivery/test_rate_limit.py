@@ -24,7 +24,7 @@ from campaigns.delivery.rates import Rates, mails_by_day_slot
 from campaigns.delivery.reconcile import reconcile, wake_due
 from campaigns.delivery.throttles import RECOVERY_SECONDS, Throttle
 from campaigns.extensions import db
-from campaigns.mail.day_count import DAY_SLOT_SECONDS
+from campaigns.mail.day_count import DAY_SLOT_SECONDS, day_key
 from campaigns.reports.reasons import REASON_WORDS
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.pages import submit
@@ -181,6 +181,21 @@ def test_those_put_off_stand_in_line_at_the_rate_of_their_domain(app, sink):
     assert all(0.3 < seconds < 1.0 for seconds in apart), apart
 
 
+def test_nobody_is_put_off_for_so_long_that_a_raised_limit_would_come_too_late(app, sink):
+    """At this rate the last one's turn would be in eight hours; in ten minutes a slowed domain is back at its pace."""
+    change_settings(app, rate_per_domain=(("slow.test", 0.01),))
+    make_people("slow.test", 300)
+    campaign_id = launch_and_freeze()
+    send_round(campaign_id)
+    latest = max(row.next_attempt_at for row in rows_at("slow.test") if row.state == "deferred")
+    assert latest <= utcnow() + timedelta(minutes=10)
+    change_settings(app, rate_per_domain=())
+    with freeze(utcnow() + timedelta(minutes=11)):
+        wake_due(campaign_id)
+        assert send_round(campaign_id) is rounds.Progress.DONE
+    assert len({mail.recipient for mail in sink.mails}) == len(sink.mails) == 300
+
+
 def test_who_was_put_off_gets_the_mail_when_the_turn_comes(app, sink):
     change_settings(app, rate_per_domain=(("slow.test", 10.0),))
     make_people("slow.test", 25)
@@ -297,6 +312,25 @@ def test_a_flushed_redis_learns_from_the_database_what_went_out_today(app, sink,
     assert sum(mails_by_day_slot().values()) == 30
     turn = shared_limiter().take(Rates(per_day=100), 1000)
     assert turn.mails == 70
+
+
+def test_turns_given_back_to_a_flushed_redis_do_not_pass_for_the_days_count(app, redis_server):
+    rates, slot = Rates(per_day=100), int(time.time()) // DAY_SLOT_SECONDS
+    worker = RateLimiter(redis_server.client(), "", lambda: {slot - 1: 30})
+    assert worker.take(rates, 10).mails == 10
+    redis_server.flush()
+    worker.give_back(rates, 10)
+    assert worker.take(rates, 1000).mails == 70
+
+
+def test_turns_given_back_are_taken_from_when_they_were_counted(app, redis_server):
+    """Less than nothing in the slot of now would let more go tomorrow, when that of before is out of the count."""
+    rates, slot = Rates(per_day=100), int(time.time()) // DAY_SLOT_SECONDS
+    client = redis_server.client()
+    worker = RateLimiter(client, "", lambda: {slot - 1: 60})
+    assert worker.take(rates, 1).mails == 1
+    worker.give_back(rates, 50)
+    assert sorted(map(int, client.hvals(day_key("")))) == [1, 10]
 
 
 def send_single_mails(app: Flask, run_queued: Callable[..., list[str]], *addresses: str) -> None:

@@ -112,9 +112,9 @@ def test_the_brake_pauses_a_campaign_that_is_refused_too_often(app, sink, settin
     campaign_id = launch_and_freeze()
     send_round(campaign_id)
     campaign = db.session.get(Campaign, campaign_id)
-    assert (campaign.state, campaign.pause_reason) == ("paused", "too_many_failures: 100 / 500")
+    assert (campaign.state, campaign.pause_reason) == ("paused", "too_many_failures: 40 / 200")
     sink.refusals.clear()
     assert resume_past_brake(campaign_id)
     assert send_round(campaign_id) is rounds.Progress.DONE
     totals = campaign_totals(campaign_id)
-    assert (totals.state, totals.failed, totals.balances) == ("sent", 100, True)
+    assert (totals.state, totals.failed, totals.balances) == ("sent", 40, True)
