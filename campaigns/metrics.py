@@ -229,8 +229,9 @@ def _is_running(pid: int) -> bool:
 def _forget_other_machines(folder: Path) -> None:
     """Remove what machines left in a shared instance folder that have counted nothing for a week."""
     for other in folder.parent.iterdir():
-        files = [path.stat().st_mtime for path in other.glob("*.db")] if other != folder else []
-        if files and max(files) < time.time() - FORGOTTEN_AFTER_SECONDS:
+        # The folder's own time too: a command in a container of its own leaves one without files.
+        last_sign = max(path.stat().st_mtime for path in (other, *other.glob("*.db")))
+        if other != folder and last_sign < time.time() - FORGOTTEN_AFTER_SECONDS:
             shutil.rmtree(other, ignore_errors=True)
 
 

@@ -68,6 +68,7 @@ class Pulse:
     lanes: str
     activity: Callable[[], Activity] = Activity
     look_around: Callable[[], None] | None = None  # what else to do at every beat
+    begin: Callable[[str], None] | None = None  # what to do with the row's name before the first beat
     started_at: datetime = field(default_factory=utcnow)
     _stopped: Event = field(default_factory=Event)
     _thread: Thread | None = None
@@ -100,6 +101,9 @@ class Pulse:
             self._stopped.wait(INTERVAL_SECONDS)
 
     def _write(self) -> None:
+        if self.begin:
+            self.begin(self.name)
+            self.begin = None
         now = self.activity()
         record_heartbeat(self.name, kind=self.kind, lanes=self.lanes, started_at=self.started_at, activity=now)
 

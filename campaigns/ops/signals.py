@@ -35,7 +35,7 @@ from campaigns.clock import utcnow
 from campaigns.extensions import db
 from campaigns.masking import mask
 from campaigns.ops.heartbeats import Activity, Kind, Pulse, RunningTask
-from campaigns.ops.lost_processes import note_lost_processes
+from campaigns.ops.lost_processes import note_lost_processes, note_predecessor
 from campaigns.periodic_jobs import Outcome, describe_error, note_run
 
 PUBLISHED_AT = "published_at"
@@ -112,7 +112,7 @@ def _begin_pulse(celery: Celery, kind: str, lanes: str) -> None:
         return
     # Beat's own death is for the workers to see; theirs too.
     look_around = note_lost_processes if kind == Kind.WORKER else None
-    pulse = Pulse(app, kind, lanes, _activity, look_around)
+    pulse = Pulse(app, kind, lanes, _activity, look_around, note_predecessor)
     _pulses.append(pulse)
     pulse.start()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask_migrate import upgrade
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from campaigns.accounts.logins import drop_every_login
@@ -119,6 +119,8 @@ def _hold_everything(manifest: Manifest) -> int:
     mark_restored()
     mails = give_up_waiting_mails("restored")
     drop_every_login()
+    # Those who worked as the backup was made would count as dead.
+    db.session.execute(delete(Heartbeat))
     record_action("site.restored", Target("site"), after={"made_at": manifest.made_at, "version": manifest.version})
     db.session.commit()
     logger.warning("the database was restored from a backup of %s; nothing is sent until confirmed", manifest.made_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import urllib.error
@@ -172,6 +173,16 @@ def test_processes_that_nobody_asks_about_do_not_fill_the_folder(app: Flask) -> 
     for _ in range(4):
         run_and_end(folder)
     assert len(list(folder.glob("counter_*.db"))) <= 2  # the last, and that of those before it
+
+
+def test_folders_of_containers_that_are_gone_go_after_a_week_empty_ones_too(tmp_path: Path) -> None:
+    for name in ("counted", "empty", "new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "counted" / "counter_7.db").touch()
+    for path in (tmp_path / "counted" / "counter_7.db", tmp_path / "counted", tmp_path / "empty"):
+        os.utime(path, (0, 0))
+    subprocess.run([sys.executable, "-c", COUNT_AND_END, str(tmp_path / "own")], cwd=ROOT, check=True, timeout=60)
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "own"}
 
 
 def test_a_folder_that_is_removed_stops_nothing(app: Flask, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -172,6 +173,20 @@ def test_workers_keep_that_a_process_died_without_a_word(app: Flask, start_proce
     start_process(*WORKER, "-P", "threads")
     (failed,) = wait_until(failures)
     assert (failed.name, failed.kind, failed.worker) == ("beat", "process_died", "host:7")
+
+
+def test_a_worker_keeps_that_one_of_its_own_name_died_before_it(app: Flask, start_process: Callable[..., Any]) -> None:
+    """As in a container that starts again: same host, same process id, and a heartbeat that is not silent."""
+    process = start_process(*WORKER, "-P", "threads")
+    process.send_signal(signal.SIGSTOP)
+    name = f"{socket.gethostname()}:{process.pid}:mail.bulk,mail.now,work"
+    died_in = utcnow() - timedelta(minutes=5)
+    record_heartbeat(name, kind=Kind.WORKER, lanes="mail.bulk,mail.now,work", started_at=died_in)
+    process.send_signal(signal.SIGCONT)
+    (failed,) = wait_until(failures)
+    assert (failed.name, failed.kind) == ("worker", "process_died")
+    (heartbeat,) = wait_until(lambda: [each for each in heartbeats(Kind.WORKER) if each.started_at > died_in])
+    assert heartbeat.name == name
 
 
 def test_a_worker_lives_on_while_the_database_is_away_and_signs_when_it_is_back(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,20 @@ from sqlalchemy import func, select
 
 from campaigns.accounts.models import LoginSession, User
 from campaigns.audit.models import AuditEntry
+from campaigns.clock import freeze, utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery import copy_guard
 from campaigns.delivery.models import DatabaseHome, Delivery
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
-from campaigns.ops.heartbeats import Kind, record_heartbeat
+from campaigns.ops.heartbeats import Kind, forget, record_heartbeat
+from campaigns.ops.lost_processes import note_lost_processes
 from campaigns.ops.models import Heartbeat
 from campaigns.upkeep.backups import BadBackup, make_backup, read_backup
 from campaigns.upkeep.dumps import CannotDump
 from campaigns.upkeep.restoring import CannotRestore, restore
 from tests.delivery.campaigns import launch_and_freeze
+from tests.ops.failures import open_failures
 from tests.pages import submit
 from tests.parts import ROOT, wait_until
 from tests.people import make_user, make_users
@@ -196,6 +200,18 @@ def test_a_site_that_runs_is_not_restored_under_its_feet(app: Flask, folder: Pat
     record_heartbeat("host:1:mail.bulk", kind=Kind.WORKER, lanes="mail.bulk")
     with pytest.raises(CannotRestore, match=r"mail\.bulk"):
         restore(path, replace=True)
+
+
+def test_who_worked_as_the_backup_was_made_does_not_count_as_dead_in_the_restored_site(
+    app: Flask, folder: Path
+) -> None:
+    record_heartbeat("host:1:work", kind=Kind.WORKER, lanes="work")
+    backup = make_backup(folder)
+    forget("host:1:work")
+    restore(backup.path, replace=True)
+    with freeze(utcnow() + timedelta(minutes=5)):
+        note_lost_processes()
+        assert open_failures() == []
 
 
 def test_a_backup_of_a_newer_version_is_refused(app: Flask, folder: Path) -> None:

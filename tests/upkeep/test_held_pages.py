@@ -76,11 +76,11 @@ def test_every_page_says_that_the_database_waits(
 
 
 def test_it_is_said_in_the_persons_language(client: FlaskClient) -> None:
-    assert "업그레이드를 기다리고" in client.get("/", headers=KOREAN).text
+    assert "아직 업그레이드되지 않았습니다" in client.get("/", headers=KOREAN).text
     assert submit(client, "/login", {"language": "ko"}, action="/language").status_code == 303
     page = client.get("/").text
     assert '<html lang="ko"' in page
-    assert "업그레이드를 기다리고" in page
+    assert "아직 업그레이드되지 않았습니다" in page
 
 
 def test_machines_are_told_too_and_the_process_itself_is_well(client: FlaskClient) -> None:
