@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 # An empty environment has no HOME for pip's cache; that is fine.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard campaigns/translations/*/LC_MESSAGES/messages.po))
-# One more than there are processors, for many tests wait for processes; at most eight browsers at once.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); expr $$(( n < 7 ? n : 7 )) + 1)
+# Two more than there are processors, for many tests wait for processes; at most eight browsers at once.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); expr $$(( n < 6 ? n : 6 )) + 2)
 RECIPIENTS ?= 20000
+
+# Where it is set, as in many containers, each of the processes started here would compile all of our files anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run install drill test bench check lint format types vendor translations clean

@@ -6,6 +6,7 @@ a process which sends never uses. The options here mean what they mean there.
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -53,6 +54,7 @@ def worker(celery: Celery[Any], /, *, lanes: list[str] | None, name: str, module
         without_heartbeat=not celery.conf.worker_send_task_events,
         **rest,
     )
+    gc.freeze()  # what was loaded is left out of the search for garbage
     running.start()
     sys.exit(running.exitcode)
 

@@ -30,6 +30,7 @@ class MaskedLog(Logger):  # type: ignore[misc]
 
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = 2
+preload_app = True  # the site is loaded once, and its workers share the memory that takes
 worker_class = "gthread"
 threads = 4
 timeout = 60
