@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from flask.cli import AppGroup
@@ -24,21 +28,37 @@ MOST_PROBLEMS_TOLD = 20
 
 
 @users.command("import")
-@click.argument("path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
 @operator_command
 def import_users(*, path: Path, as_json: bool) -> None:
-    """Import people from a CSV file in UTF-8 or CP949.
+    """Import people from a CSV file in UTF-8 or CP949; `-` is standard input.
 
     The columns email, name and language are known; every other column becomes a merge field. Rows that cannot be taken
     are named with their number and the reason, and do not stop the others. Importing the same file again is harmless;
     nobody's password or role is ever touched.
     """
-    summary = import_csv(path, on_progress=_tell_progress)
+    with _as_file(path) as file:
+        summary = import_csv(file, on_progress=_tell_progress)
     if as_json:
         answer_json(summary.as_dict())
     else:
         _tell_summary(summary)
+
+
+@contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """Give what can be read twice, for an import looks at all of it before it begins; a pipe is gone after once."""
+    if path.is_file():
+        yield path
+        return
+    with TemporaryDirectory() as folder, click.open_file(str(path), "rb") as source:
+        copy = Path(folder) / "stdin.csv"
+        with copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        yield copy
 
 
 @users.command("create-admin")

@@ -28,10 +28,11 @@ TERMS = [
 
 @pytest.fixture
 def run(app: Any, environ: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def start(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    def start(*arguments: str, stdin: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
             cwd=ROOT,
+            input=stdin,
             env={**os.environ, **environ, "LANG": "C.UTF-8", **extra},
             capture_output=True,
             text=True,
@@ -91,6 +92,13 @@ def test_an_import_answers_with_what_became_of_each_row(run: Callable[..., Any],
     assert (told["added"], told["bad"]) == (2, 1)
     again = json.loads(run("users", "import", str(path), "--json").stdout)
     assert (again["added"], again["unchanged"]) == (0, 2)
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdin"])
+def test_an_import_reads_standard_input(run: Callable[..., Any], path: str) -> None:
+    answer = run("users", "import", path, "--json", stdin="email,name\nkim@example.com,김하늘\n")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["added"] == 1
 
 
 def test_a_file_that_is_not_there_is_refused(here: Callable[..., Any]) -> None:
