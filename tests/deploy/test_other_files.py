@@ -164,6 +164,8 @@ def test_containers_run_what_the_units_run_and_are_locked_in(compose: dict[str, 
         assert each["cap_drop"] == ["ALL"], name
         assert each["stop_grace_period"] == "90s", name
         assert "healthcheck" in each or name == "web", name  # the web site's own is in the image
+        assert each["pull_policy"] == "never", name
+    assert [name for name, each in services.items() if "build" in each] == ["upgrade"]  # which all others wait for
     assert services["flower"]["profiles"] == ["flower"]
     published = [port for each in services.values() for port in each.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in published)
