@@ -100,7 +100,7 @@ def broken_log() -> Iterable[Attention]:
         yield Attention(
             kind="bad",
             text=_("The activity log has been tampered with or damaged."),
-            detail=problem_words(head.problem, head.problem_sequence),
+            detail=f"{_('The check found this:')} {problem_words(head.problem, head.problem_sequence)}",
             url=url_for("audit.list_entries"),
             right=Right.SEE_AUDIT,
         )

@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from campaigns.celery import enqueue
+from campaigns.clock import utcnow
 from campaigns.delivery.local_times import zone_label
 from campaigns.errors import NotFound
 from campaigns.ops.blueprint import bp
@@ -27,6 +28,7 @@ def schedule() -> str:
         task_words=task_words,
         count_words=count_words,
         zone_label=zone_label,
+        now=utcnow,
     )
 
 

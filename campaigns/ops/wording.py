@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from campaigns.celery import BULK, NOW, WORK
+from campaigns.presentation import format_number
 
 
 def lane_words(lane: str) -> str:
@@ -60,11 +61,15 @@ def task_words(name: str) -> str:
 def count_words(counts: Mapping[str, int]) -> str:
     """Return in words what a run of a periodic job did; nothing for a job that says nothing."""
     words = {
-        "deleted": lambda n: ngettext("%(num)s row deleted", "%(num)s rows deleted", n),
-        "users": lambda n: ngettext("%(num)s user counted", "%(num)s users counted", n),
-        "campaigns": lambda n: ngettext("%(num)s campaign recounted", "%(num)s campaigns recounted", n),
+        "deleted": lambda n: ngettext("%(number)s row deleted", "%(number)s rows deleted", n, number=format_number(n)),
+        "users": lambda n: ngettext("%(number)s user counted", "%(number)s users counted", n, number=format_number(n)),
+        "campaigns": lambda n: ngettext(
+            "%(number)s campaign recounted", "%(number)s campaigns recounted", n, number=format_number(n)
+        ),
         "differences": lambda n: (
-            ngettext("%(num)s does not add up", "%(num)s do not add up", n) if n else _("all add up")
+            ngettext("%(number)s does not add up", "%(number)s do not add up", n, number=format_number(n))
+            if n
+            else _("all add up")
         ),
     }
     return ", ".join(str(words[name](number)) for name, number in counts.items() if name in words)

@@ -33,7 +33,6 @@ def read_curve(days: int | None) -> ShownCurve:
     """Return the curve over 7, 30 or 365 days; any other number is 30."""
     shown = days if days in STEPS else SHOWN_FIRST
     curve = user_curve(days=shown, step=STEPS[shown])
-    words = format_time if shown == 7 else format_date
     return ShownCurve(
         days=shown,
         choices=list(STEPS),
@@ -43,7 +42,7 @@ def read_curve(days: int | None) -> ShownCurve:
             (_("All users"), [None if point is None else point.users for point in curve.points]),
             (_("Unsubscribed"), [None if point is None else point.unsubscribed for point in curve.points]),
         ],
-        labels=[words(at) for at in curve.times],
+        labels=[format_time(at, "short") if shown == 7 else format_date(at) for at in curve.times],
         summary=_summary(curve),
     )
 

@@ -49,11 +49,12 @@ on("click", "[data-copy]", async (button) => {
   text.textContent = button.dataset.copied;
 });
 
-// Characters as people count them: an emoji is one.
+// An emoji counts as one, a merge field as none.
 const letters = new Intl.Segmenter(html.lang);
 function count(line) {
-  const length = [...letters.segment(document.getElementById(line.dataset.counter)?.value ?? "")].length;
-  const { most, text, over } = line.dataset;
+  const { counter, most, text, over } = line.dataset;
+  const words = document.getElementById(counter).value.replace(/{{.*?}}/g, "");
+  const { length } = [...letters.segment(words)];
   line.classList.toggle("over", length > most);
   line.textContent = (length > most ? over : text).replace("{n}", length);
 }

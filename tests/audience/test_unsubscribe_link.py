@@ -218,7 +218,7 @@ def test_somebody_deleted_is_told_that_nothing_comes(client: FlaskClient, reader
     db.session.commit()
     for page in (client.get(path), one_click(client, path)):
         assert page.status_code == 200
-        assert "이 주소는 이미 지워져" in page.text  # in the language of the site, since theirs is gone
+        assert "이 주소는 이미 삭제되어" in page.text  # in the language of the site, since theirs is gone
     assert [form["action"] for form in forms_of(client.get(path).text)] == ["/language"]
 
 

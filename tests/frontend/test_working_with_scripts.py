@@ -51,6 +51,12 @@ def test_the_composer_saves_after_a_pause_and_shows_the_preview(open_guide: Open
     assert page.evaluate("refused") == []
 
 
+def test_the_counter_counts_an_emoji_once_and_leaves_merge_fields_out_as_the_checks_do(open_guide: OpenGuide) -> None:
+    page = open_guide("/compose")
+    page.fill("#subject", '{{ name | default: "friend" }}: 👩‍👩‍👧 news')
+    expect(page.locator("[data-counter=subject]")).to_have_text("8 characters")
+
+
 def test_a_merge_field_goes_to_the_cursor(open_guide: OpenGuide) -> None:
     page = open_guide("/compose")
     body = page.get_by_label("Body")

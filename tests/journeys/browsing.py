@@ -43,6 +43,14 @@ class Windows:
         for number, page in enumerate(page for context in self.contexts for page in context.pages):
             page.screenshot(path=str(folder / f"window-{number}.png"), full_page=True)
 
+    def forget(self) -> None:
+        """Leave every page, and forget who was logged in and what the consoles said; only what is cached stays."""
+        for context in self.contexts:
+            for page in context.pages:
+                page.goto("about:blank")
+            context.clear_cookies()
+        self.console.clear()
+
     def close(self) -> None:
         for context in self.contexts:
             context.close()

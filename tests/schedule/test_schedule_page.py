@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from campaigns.accounts.models import User
 from campaigns.audit.models import AuditEntry
-from campaigns.clock import utcnow
+from campaigns.clock import freeze, utcnow
 from campaigns.config import current_settings
 from campaigns.extensions import db
 from campaigns.ops.failed_tasks import Failure, record_failure
@@ -94,6 +96,22 @@ def test_a_job_that_failed_shows_its_error(owner_client: FlaskClient) -> None:
     )  # fmt: skip
     db.session.commit()
     assert "OperationalError: disk full" in owner_client.get("/jobs/schedule", headers=ENGLISH).text
+
+
+def test_what_runs_every_few_seconds_is_told_in_seconds_and_large_numbers_with_separators(
+    owner_client: FlaskClient,
+) -> None:
+    record_heartbeat("host:2:beat", kind=Kind.BEAT)
+    now = utcnow()
+    ran = {"last_started_at": now - timedelta(seconds=3), "last_finished_at": now, "last_outcome": "ok"}
+    db.session.add(PeriodicJob(name="audit.seal", **ran))
+    db.session.add(PeriodicJob(name="audience.count_users", last_counts={"users": 12345}, **ran))
+    db.session.commit()
+    with freeze(now):
+        page = owner_client.get("/jobs/schedule", headers=ENGLISH).text
+    assert "3 seconds ago" in page
+    assert "in 7 seconds" in page
+    assert "12,345 users counted" in page
 
 
 def test_there_is_no_such_job(owner_client: FlaskClient) -> None:

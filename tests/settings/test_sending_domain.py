@@ -45,7 +45,7 @@ def site(app: Flask) -> None:
 
 def row(page: str, record: str) -> str:
     """Return what stands in the table beside a record, as words."""
-    found = re.search(rf'<tr><th scope="row">{re.escape(record)}</th>(.*?)</tr>', page, re.DOTALL)
+    found = re.search(rf'<tr><th[^>]* scope="row">{re.escape(record)}</th>(.*?)</tr>', page, re.DOTALL)
     assert found, page.split('id="records"')[1][:2_000]
     return " ".join(re.sub(r"<[^>]+>", " ", found[1]).split())
 
