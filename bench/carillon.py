@@ -55,6 +55,7 @@ class Installation:
         self.engine = engine
         self._processes = processes
         self._environ = environ
+        self._sent = 0  # by all campaigns until now, for the sink counts them together
 
     def start(self, *, sender_threads: int | None) -> None:
         """Start all processes of `make run`; with `sender_threads` one sending process that has as many threads."""
@@ -89,8 +90,9 @@ class Installation:
             watched = launched.watch.end()
         row = self._look(launched.campaign_id)
         sent = int(row.totals["sent"])
-        taken = self.sink.wait_for_count(sent, seconds=5)
-        if sent != sum(row.totals.values()) or taken < sent:
+        self._sent += sent
+        taken = self.sink.wait_for_count(self._sent, seconds=5)
+        if sent != sum(row.totals.values()) or taken < self._sent:
             raise BenchError(f"the campaign did not go out as it should: {row.totals}, the sink took {taken}")
         seconds = (aware(row.finished_at) - launched.at).total_seconds()
         return CampaignRun(sent, seconds, watched)

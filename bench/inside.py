@@ -6,7 +6,9 @@ The answer is one JSON object on standard output.
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import sys
 import time
 
 import click
@@ -19,7 +21,8 @@ from campaigns.celery import enqueue
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery import freeze, states
-from campaigns.delivery.launch import launch_now
+from campaigns.delivery.freeze import count_audience
+from campaigns.delivery.launch import compile_for_launch, launch_now
 from campaigns.delivery.tasks import end_hold
 from campaigns.extensions import db
 
@@ -35,10 +38,13 @@ def launch(layout: str) -> None:
     """Launch a campaign to everybody, without a hold; "plain" leaves the site's layout off the mail."""
     with create_app().app_context():
         campaign_id = make_campaign()
+        look_before_launch(campaign_id)
         launched_at = utcnow()
         launch_without_hold(campaign_id, layout)
         enqueue(end_hold, campaign_id)
     answer(campaign=campaign_id, launched_at=launched_at.isoformat())
+    sys.stdout.flush()
+    os._exit(0)  # tidying up takes a tenth of a second of a core that the senders need; a web site goes on
 
 
 @inside.command("freeze")
@@ -62,6 +68,13 @@ def make_campaign() -> int:
     db.session.add(campaign)
     db.session.commit()
     return campaign.id
+
+
+def look_before_launch(campaign_id: int) -> None:
+    """Do what the launch page does before somebody launches: compile the draft, and count who would get it."""
+    compile_for_launch(db.session.get_one(Campaign, campaign_id))
+    count_audience()
+    db.session.rollback()
 
 
 def launch_without_hold(campaign_id: int, layout: str) -> None:
