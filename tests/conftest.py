@@ -31,6 +31,8 @@ from tests.people import log_in, make_user
 from tests.smtp_sink import Sink
 
 pytest_plugins: list[str] = []
+# Hundreds of processes are started here, each of which would compile all of our files anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Every run tries the same, so that what nobody has changed does not begin to fail. HYPOTHESIS=explore looks further and
 # shortens what it finds; HYPOTHESIS=shorten does the latter with what every run tries, which may take minutes.
 explores = os.environ.get("HYPOTHESIS") == "explore"

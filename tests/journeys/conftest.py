@@ -31,10 +31,15 @@ FAILED = pytest.StashKey[bool]()
 def windows(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Windows]:
     """Opens browser windows; when the test fails, each leaves a picture in the test's folder."""
     opened = Windows(chromium)
+    yield from with_pictures(opened, request, tmp_path)
+    opened.close()
+
+
+def with_pictures(opened: Windows, request: pytest.FixtureRequest, folder: Path) -> Iterator[Windows]:
+    """Yield the windows, and save what they show when the test has failed."""
     yield opened
     if request.node.stash.get(FAILED, False):
-        opened.take_pictures(tmp_path)
-    opened.close()
+        opened.take_pictures(folder)
 
 
 @pytest.fixture(scope="package")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page
 
 from tests.journeys.browsing import Windows
+from tests.journeys.conftest import with_pictures
 from tests.journeys.looking import (
     axe_violations,
     faults_of_the_document,
@@ -165,7 +169,8 @@ NOT_PAGES = {
     "static",
     "tracking.opening_picture",
 }
-NIGHT_AND_DAY = ("light", "dark")
+LANGUAGES = ("ko", "en")
+NIGHT_AND_DAY: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 # Pages whose own answer the browser's console calls an error.
 REFUSED = {"not found": 404, "not allowed": 403, "unsubscribe, bad link": 404}
 
@@ -185,14 +190,32 @@ def logged_in(chromium: Browser, prepared_site: PreparedSite) -> dict[str, list[
     return cookies
 
 
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.fixture(scope="module")
+def kept_windows(chromium: Browser) -> Iterator[Windows]:
+    """A window for each language: to open one for each page takes longer than to look at the page."""
+    kept = Windows(chromium)
+    for language in LANGUAGES:
+        kept.open(language=language)
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def windows(kept_windows: Windows, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Windows]:
+    """The kept windows, as good as new."""
+    kept_windows.forget()
+    yield from with_pictures(kept_windows, request, tmp_path)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_clean_at_every_width(
     windows: Windows, prepared_site: PreparedSite, logged_in: dict[str, list], name: str, language: str
 ) -> None:
     role, path = PAGES[name]
-    theme = NIGHT_AND_DAY[(list(PAGES).index(name) + (language == "en")) % 2]
-    page = windows.open(language=language, width=320, color_scheme=theme)
+    page = windows.contexts[LANGUAGES.index(language)].pages[0]
+    page.emulate_media(color_scheme=NIGHT_AND_DAY[(list(PAGES).index(name) + (language == "en")) % 2])
+    page.set_viewport_size({"width": 320, "height": 900})
     # A page that a mail leads to speaks the mail's language, unless its reader has chosen another.
     chosen = {"name": "language", "value": language, "url": prepared_site.url}
     page.context.add_cookies([*logged_in.get(role, []), chosen])
