@@ -30,8 +30,12 @@ install: $(VENV)/.ready $(CATALOGUES) ## Put in place what a server runs (deploy
 drill: $(VENV)/.ready $(CATALOGUES) ## Break everything while a campaign is sent, and prove that it adds up (ARGS="--seed 7 --recipients 3000")
 	@exec $(BIN)/python -m flask --app app drill $(ARGS)
 
+# Thousands of tests start processes on a busy machine. A few that fail are tried once more, and shown with what went
+# wrong at first.
+TRY_AGAIN := --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
+
 test: $(VENV)/.ready-dev $(CATALOGUES) ## Run every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TRY_AGAIN) $(ARGS)
 
 bench: $(VENV)/.ready $(CATALOGUES) ## Measure the speed beside other ways (RECIPIENTS=20000; ALL=1: every measure)
 	@$(BIN)/python -m bench --recipients $(RECIPIENTS) $(if $(filter-out 0,$(ALL)),--all) $(ARGS)

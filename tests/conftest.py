@@ -23,6 +23,7 @@ from campaigns.accounts.models import User
 from campaigns.config import Settings, load_settings
 from campaigns.delivery.sending import pool
 from campaigns.extensions import db
+from campaigns.web_extensions import limiter
 from tests import parts
 from tests.browser import start_chromium
 from tests.durations import seconds_of
@@ -135,6 +136,9 @@ def settings(environ: dict[str, str]) -> Settings:
 def app(settings: Settings) -> Iterator[Flask]:
     application = create_app(settings)
     application.jinja_env.bytecode_cache = kept_templates
+    # There is one limiter for all applications of a process; after a test without Redis it would count in memory for a
+    # while, and then go on from nought.
+    limiter._storage_dead = False
     with application.app_context(), request_started.connected_to(_forget_last_request, application):
         yield application
         pool.close_idle()
