@@ -14,7 +14,7 @@ import click
 from celery import Celery
 from celery.utils.nodenames import default_nodename, host_format
 
-from campaigns.celery import LANES
+from campaigns.celery import BULK, LANES
 
 POOLS = click.Choice(["prefork", "threads", "solo"])
 LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False)
@@ -43,6 +43,8 @@ def _lanes(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.pass_obj
 def worker(celery: Celery[Any], /, *, lanes: list[str] | None, name: str, modules: tuple[str], **rest: Any) -> None:
     """Work on tasks until told to stop; SIGTERM lets it finish what is on its way."""
+    if lanes == [BULK]:
+        celery.conf.include = ()  # the tasks of that lane are always loaded
     running = celery.Worker(
         hostname=host_format(default_nodename(name)),
         queues=lanes,
