@@ -9,9 +9,11 @@ from typing import Any
 
 from flask import Flask
 
+from campaigns.celery import enqueue
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery import freeze, launch, rounds, sending, states
+from campaigns.delivery.tasks import end_hold
 from campaigns.extensions import db
 from campaigns.mail.services import queue_mail
 from campaigns.mail_server_urls import read_mail_servers
@@ -26,6 +28,20 @@ def make_campaign(**overrides: Any) -> int:
     db.session.add(campaign)
     db.session.commit()
     return campaign.id
+
+
+def launch_for_workers() -> int:
+    """Launch a new campaign without a hold, for workers that run; returns its id."""
+    campaign_id = make_campaign()
+    launch.launch_now(campaign_id, by=None, launch_key="key", hold_seconds=0)
+    enqueue(end_hold, campaign_id)
+    return campaign_id
+
+
+def has_ended(campaign_id: int) -> bool:
+    """Tell whether a campaign has been sent or cancelled, by processes beside the test."""
+    db.session.rollback()
+    return states.state_of(campaign_id) in {"sent", "cancelled"}
 
 
 def launch_and_freeze(**overrides: Any) -> int:

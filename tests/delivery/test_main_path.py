@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from campaigns.celery import enqueue
-from campaigns.delivery import launch, states
 from campaigns.delivery.queries import campaign_totals, ledger_totals
-from campaigns.delivery.tasks import end_hold
-from campaigns.extensions import db
-from tests.delivery.campaigns import make_campaign
+from tests.delivery.campaigns import has_ended, launch_for_workers
 from tests.parts import end_process_group, wait_until
 from tests.people import make_users
 
@@ -20,22 +16,10 @@ CONNECTIONS = 4
 BEAT = ("celery_worker", "beat", "--loglevel=warning")
 
 
-def launch_campaign() -> int:
-    campaign_id = make_campaign()
-    launch.launch_now(campaign_id, by=None, launch_key="key", hold_seconds=0)
-    enqueue(end_hold, campaign_id)
-    return campaign_id
-
-
-def has_ended(campaign_id: int) -> bool:
-    db.session.rollback()
-    return states.state_of(campaign_id) in {"sent", "cancelled"}
-
-
 def test_a_worker_of_every_lane_sends_the_campaign_and_records_totals(app, sink, start_process):
     make_users(1_200)
     start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS))
-    campaign_id = launch_campaign()
+    campaign_id = launch_for_workers()
     wait_until(lambda: has_ended(campaign_id), what="the campaign to end")
     totals = campaign_totals(campaign_id)
     assert (totals.state, totals.candidates, totals.sent, totals.balances) == ("sent", 1_200, 1_200, True)
@@ -47,7 +31,7 @@ def test_a_killed_worker_and_a_flushed_broker_are_made_good_by_beat(app, sink, s
     make_users(1_500)
     quick = {"LEASE_SECONDS": "5", "RECONCILE_SECONDS": "2"}
     worker = start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS), **quick)
-    campaign_id = launch_campaign()
+    campaign_id = launch_for_workers()
     wait_until(lambda: len(sink.mails) > 100, what="the first mails")
     end_process_group(worker, 9)
     redis_server.flush()

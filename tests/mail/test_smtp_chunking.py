@@ -10,14 +10,9 @@ import pytest
 
 from campaigns.mail.smtp import Connection, Envelope, Meaning, OutcomeKind, Phase, Reason, open_connection
 from campaigns.mail.smtp_envelope import canonical_content, wire_content
+from tests.mail.outcomes import NOT_HANDED_OVER, PERMANENT, SENDER_REFUSED, SENT, TEMPORARY, UNCERTAIN
 from tests.mail.scripted_server import HANG_UP, IMPATIENT, SILENCE, ScriptedServer, envelope, envelopes, kinds, refs
 
-SENT, TEMPORARY, PERMANENT = OutcomeKind.SENT, OutcomeKind.TEMPORARY, OutcomeKind.PERMANENT
-SENDER_REFUSED, UNCERTAIN, NOT_HANDED_OVER = (
-    OutcomeKind.SENDER_REFUSED,
-    OutcomeKind.UNCERTAIN,
-    OutcomeKind.NOT_HANDED_OVER,
-)
 OFFERS = {"pipelined": ["PIPELINING", "CHUNKING", "SIZE 1000000"], "plain": ["CHUNKING", "SIZE 1000000"]}
 KOREAN = encodebytes("안녕하세요, 가을 소식입니다. ".encode() * 400).replace(b"\n", b"\r\n")
 

@@ -7,23 +7,10 @@ import socket
 import pytest
 
 from campaigns.mail.smtp import OutcomeKind, Phase, Reason, open_connection
+from tests.mail.outcomes import NOT_HANDED_OVER, PERMANENT, SENDER_REFUSED, SENT, TEMPORARY, UNCERTAIN
 from tests.mail.scripted_server import HANG_UP, IMPATIENT, SILENCE, ScriptedServer, envelope, envelopes, kinds, refs
 from tests.parts import wait_until
 from tests.stopwatch import Stopwatch
-
-SENT, TEMPORARY, PERMANENT = OutcomeKind.SENT, OutcomeKind.TEMPORARY, OutcomeKind.PERMANENT
-SENDER_REFUSED, UNCERTAIN, NOT_HANDED_OVER = (
-    OutcomeKind.SENDER_REFUSED,
-    OutcomeKind.UNCERTAIN,
-    OutcomeKind.NOT_HANDED_OVER,
-)
-OFFERS = {"pipelined": ["PIPELINING", "SIZE 1000000"], "plain": ["SIZE 1000000"]}
-
-
-@pytest.fixture(params=["pipelined", "plain"])
-def offers(request: pytest.FixtureRequest) -> list[str]:
-    return OFFERS[request.param]
-
 
 STATE_TABLE = [
     ("mail", "450 4.7.1 slow", TEMPORARY, True),

@@ -18,13 +18,13 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from campaigns.mail.headers import Mailbox
 from campaigns.mail.mime import build_message
 from campaigns.mail.smtp import Envelope, LoginFailed, OutcomeKind, Reason, ServerSettings, open_connection
+from tests.mail.outcomes import NOT_HANDED_OVER, PERMANENT, SENDER_REFUSED, SENT, TEMPORARY, UNCERTAIN
 from tests.mail.scripted_server import QUICK
 from tests.parts import wait_until
 from tests.smtp_sink import PatientController, free_port
 
 SINK = shutil.which("smtp-sink", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 needs_sink = pytest.mark.usefixtures("sink_installed")
-SENT, TEMPORARY, PERMANENT = OutcomeKind.SENT, OutcomeKind.TEMPORARY, OutcomeKind.PERMANENT
 
 
 @pytest.fixture
@@ -172,19 +172,19 @@ def test_smtp_sink_gets_each_message_once_and_whole(options: list[str], tmp_path
 
 
 SINK_FAULTS = [
-    (["-q", "mail"], OutcomeKind.NOT_HANDED_OVER),
-    (["-q", "rcpt"], OutcomeKind.NOT_HANDED_OVER),
-    (["-q", "data"], OutcomeKind.NOT_HANDED_OVER),
-    (["-q", "."], OutcomeKind.UNCERTAIN),
-    (["-Q", "mail"], OutcomeKind.NOT_HANDED_OVER),
-    (["-Q", "rcpt"], OutcomeKind.NOT_HANDED_OVER),
-    (["-Q", "data"], OutcomeKind.NOT_HANDED_OVER),
+    (["-q", "mail"], NOT_HANDED_OVER),
+    (["-q", "rcpt"], NOT_HANDED_OVER),
+    (["-q", "data"], NOT_HANDED_OVER),
+    (["-q", "."], UNCERTAIN),
+    (["-Q", "mail"], NOT_HANDED_OVER),
+    (["-Q", "rcpt"], NOT_HANDED_OVER),
+    (["-Q", "data"], NOT_HANDED_OVER),
     (["-Q", "."], TEMPORARY),
     (["-r", "mail"], TEMPORARY),
     (["-r", "rcpt"], TEMPORARY),
     (["-r", "data"], TEMPORARY),
     (["-r", "."], TEMPORARY),
-    (["-f", "mail"], OutcomeKind.SENDER_REFUSED),
+    (["-f", "mail"], SENDER_REFUSED),
     (["-f", "rcpt"], PERMANENT),
     (["-f", "data"], PERMANENT),
     (["-f", "."], PERMANENT),
@@ -208,6 +208,6 @@ def test_smtp_sink_failing_at_a_step_leads_to_the_right_state(
     assert settled[0] == (0, kind)
     assert [ref for ref, _ in settled] + left == [0, 1, 2, 3]
     if left:
-        assert all(later is OutcomeKind.NOT_HANDED_OVER for _, later in settled[1:])
+        assert all(later is NOT_HANDED_OVER for _, later in settled[1:])
     else:
         assert {later for _, later in settled} == {kind}

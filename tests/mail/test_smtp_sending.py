@@ -8,21 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from campaigns.mail.smtp import Envelope, Outcome, OutcomeKind, Phase, Reason, open_connection
+from campaigns.mail.smtp import Envelope, Outcome, Phase, Reason, open_connection
+from tests.mail.outcomes import NOT_HANDED_OVER, PERMANENT, SENDER_REFUSED, SENT, TEMPORARY
 from tests.mail.scripted_server import QUICK, ScriptedServer, envelope, envelopes, kinds, refs
-
-SENT, TEMPORARY, PERMANENT = OutcomeKind.SENT, OutcomeKind.TEMPORARY, OutcomeKind.PERMANENT
-SENDER_REFUSED, UNCERTAIN, NOT_HANDED_OVER = (
-    OutcomeKind.SENDER_REFUSED,
-    OutcomeKind.UNCERTAIN,
-    OutcomeKind.NOT_HANDED_OVER,
-)
-OFFERS = {"pipelined": ["PIPELINING", "SIZE 1000000"], "plain": ["SIZE 1000000"]}
-
-
-@pytest.fixture(params=["pipelined", "plain"])
-def offers(request: pytest.FixtureRequest) -> list[str]:
-    return OFFERS[request.param]
 
 
 def test_messages_arrive_whole_once_and_in_order(offers: list[str]) -> None:

@@ -15,14 +15,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from campaigns.celery import enqueue
 from campaigns.config import load_settings
-from campaigns.delivery import launch, states
 from campaigns.delivery.queries import ledger_totals
-from campaigns.delivery.tasks import end_hold
-from campaigns.extensions import db
 from campaigns.metrics import count_replies, share_counts, shared_folder
-from tests.delivery.campaigns import make_campaign
+from tests.delivery.campaigns import has_ended, launch_for_workers
 from tests.ops.scraping import Page, scrape
 from tests.parts import ROOT, end_process_group, wait_until
 from tests.people import make_user, make_users
@@ -41,18 +37,6 @@ os._exit(0)
 """
 
 
-def launch_campaign() -> int:
-    campaign_id = make_campaign()
-    launch.launch_now(campaign_id, by=None, launch_key="key", hold_seconds=0)
-    enqueue(end_hold, campaign_id)
-    return campaign_id
-
-
-def has_ended(campaign_id: int) -> bool:
-    db.session.rollback()
-    return states.state_of(campaign_id) in {"sent", "cancelled"}
-
-
 @pytest.mark.both_databases
 def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_ledger(
     app: Flask, sink, start_process: Callable[..., subprocess.Popen[bytes]]
@@ -68,7 +52,7 @@ def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_le
     start_process(*WORKER, "-Q", "mail.bulk", "-P", "threads", "-c", "2", "-n", "bulk2@%h")
     start_process(*WORKER, "-Q", "work", "-P", "prefork", "-c", "1", "-n", "work@%h")
     wait_until(lambda: processes_on(scrape(port)) == everybody, what="the processes to be there")
-    campaign_id = launch_campaign()
+    campaign_id = launch_for_workers()
     pages: list[Page] = []
 
     def look() -> bool:
