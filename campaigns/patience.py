@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from campaigns.extensions import db
 
@@ -29,22 +30,23 @@ def while_database_returns(write: Callable[[], Answer]) -> Answer:
     while True:
         try:
             return write()
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeout) as error:
             db.session.rollback()
             if not is_connection_error(error) or time.monotonic() > deadline:
                 raise
-            logger.warning("the database is away, trying again in %s s: %s", pause_seconds, error.orig)
+            logger.warning(
+                "the database is away, trying again in %s s: %s", pause_seconds, getattr(error, "orig", error)
+            )
         time.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
 
 
-def is_connection_error(error: DBAPIError) -> bool:
-    """Tell whether the statement failed for want of a connection or a lock, so that the same may succeed later."""
-    if error.connection_invalidated:
+def is_connection_error(error: DBAPIError | PoolTimeout) -> bool:
+    """Tell whether it failed for want of a connection, a lock or room, so that the same may succeed later.
+
+    What the drivers call operational is not about the statement (PEP 249): a server that is starting, stopping, full,
+    silent, out of locks, or that ended one transaction for another's sake.
+    """
+    if isinstance(error, PoolTimeout):
         return True
-    name = type(error.orig).__name__
-    # psycopg names its classes after SQLSTATE; these are a server that is starting, stopping, full, or out of locks.
-    return name in {
-        "OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "CannotConnectNow",
-        "TooManyConnections", "SerializationFailure", "DeadlockDetected",
-    }  # fmt: skip
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)

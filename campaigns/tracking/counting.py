@@ -61,7 +61,7 @@ class VisitCounter:
             with self._app.app_context():
                 record_visits(visits)
         except (DBAPIError, PoolTimeout) as error:
-            if isinstance(error, PoolTimeout) or is_connection_error(error):
+            if is_connection_error(error):
                 self._wait_with(visits)
             else:
                 logger.exception("%s visits could not be counted", len(visits))
