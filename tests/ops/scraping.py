@@ -34,6 +34,10 @@ class Page:
         assert part in self.labels("carillon_scrape_ok", "part")
         return self.sum("carillon_scrape_ok", part=part) == 1
 
+    def missing(self) -> set[str]:
+        """Return the parts that could not be read, or not within a scrape's time."""
+        return {part for part in self.labels("carillon_scrape_ok", "part") if not self.is_ok(part)}
+
     def deliveries(self, campaign: str) -> dict[str, int]:
         """Return the terms of one campaign's second line."""
         return {term: int(self.sum("carillon_campaign_deliveries", campaign=campaign, outcome=term)) for term in TERMS}

@@ -27,14 +27,16 @@ from campaigns.metrics import INSTRUMENTS
 from campaigns.ops.heartbeats import Kind, record_heartbeat
 from campaigns.ops.metrics_campaigns import MOST_NAMED
 from campaigns.ops.metrics_processes import read_processes_of_workers
+from campaigns.ops.metrics_scrape import FROM_DATABASE
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.ops.scraping import Page
-from tests.parts import ROOT, RedisServer
+from tests.parts import ROOT, RedisServer, wait_until
 from tests.people import make_user, make_users
 from tests.stopwatch import Stopwatch
 
 FAR_AWAY = {"REMOTE_ADDR": "192.0.2.7"}
 TOKEN = "a token that nobody guesses"
+IN_REDIS = frozenset({"queues", "throttles"})
 
 
 @pytest.fixture
@@ -67,10 +69,21 @@ def visit(environ: dict[str, str]) -> Iterator[Callable[..., FlaskClient]]:
         application.extensions["celery"].close()
 
 
-def read(client: FlaskClient) -> Page:
+def read_once(client: FlaskClient) -> Page:
     answer = client.get("/metrics")
     assert answer.status_code == 200
     return Page(answer.text)
+
+
+def read(client: FlaskClient, *, away: frozenset[str] = frozenset()) -> Page:
+    """Read the page when all is on it but what is away: a busy machine may need longer than one scrape waits."""
+
+    def read_whole() -> Page | None:
+        page = read_once(client)
+        return page if page.missing() <= away else None
+
+    page: Page = wait_until(read_whole, what="a whole page")
+    return page
 
 
 def test_without_a_token_only_this_machine_may_read(client: FlaskClient) -> None:
@@ -208,10 +221,8 @@ def test_workers_and_the_timer_are_counted_by_their_heartbeats(app: Flask, clien
 
 def test_with_the_database_away_the_rest_is_answered(visit: Callable[..., FlaskClient]) -> None:
     client = visit(DATABASE_URL="postgresql://u@127.0.0.1:1/none")
-    page = read(client)
-    assert {part for part in page.labels("carillon_scrape_ok", "part") if page.is_ok(part)} == {
-        "processes", "queues", "throttles"
-    }  # fmt: skip
+    page = read(client, away=FROM_DATABASE)
+    assert page.missing() == FROM_DATABASE
     assert "carillon_campaign_recipients" not in page.text
     assert page.labels("carillon_queue_messages", "lane") == {"mail.now", "mail.bulk", "work"}
 
@@ -222,20 +233,18 @@ def test_a_database_that_hangs_costs_less_than_two_seconds_each_time(
     client = visit(DATABASE_URL=f"postgresql://u@127.0.0.1:{hanging_port}/none")
     for _ in range(3):
         stopwatch = Stopwatch()
-        page = read(client)
+        page = read_once(client)
         assert stopwatch.seconds < 2
         assert not page.is_ok("campaigns")
-        assert page.is_ok("queues")
+    assert read(client, away=FROM_DATABASE).is_ok("queues")
 
 
 def test_with_redis_away_the_equation_is_still_told(
     app: Flask, client: FlaskClient, redis_to_break: RedisServer
 ) -> None:
     redis_to_break.kill()
-    page = read(client)
-    assert {part for part in page.labels("carillon_scrape_ok", "part") if not page.is_ok(part)} == {
-        "queues", "throttles"
-    }  # fmt: skip
+    page = read(client, away=IN_REDIS)
+    assert page.missing() == IN_REDIS
     assert "carillon_campaigns{" in page.text
 
 
@@ -243,14 +252,13 @@ def test_a_redis_that_hangs_costs_less_than_two_seconds(
     app: Flask, client: FlaskClient, redis_to_break: RedisServer
 ) -> None:
     redis_to_break.signal(signal.SIGSTOP)
-    stopwatch = Stopwatch()
     try:
-        page = read(client)
+        stopwatch = Stopwatch()
+        assert not read_once(client).is_ok("queues")
+        assert stopwatch.seconds < 2
+        assert read(client, away=IN_REDIS).is_ok("campaigns")
     finally:
         redis_to_break.signal(signal.SIGCONT)
-    assert stopwatch.seconds < 2
-    assert page.is_ok("campaigns")
-    assert not page.is_ok("queues")
 
 
 def test_the_list_of_metrics_is_complete(app: Flask, client: FlaskClient) -> None:

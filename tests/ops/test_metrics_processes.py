@@ -66,6 +66,7 @@ def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_le
     page = wait_until(
         lambda: (
             (found := scrape(port))
+            and not found.missing()
             and found.sum("carillon_task_duration_seconds_count", task="delivery.record_totals", outcome="success")
             and found
         ),

@@ -37,7 +37,7 @@ def running(folder: Path) -> Iterator[Running]:
 @pytest.mark.timeout(240)
 def test_everything_starts_is_watched_over_and_stops_together(running: Running) -> None:
     running.wait_until_said("Carillon is running at", seconds=90)
-    assert running.ready()["ready"] is True
+    wait_until(lambda: running.ready()["ready"], what="a busy machine to answer in time")
     running.wait_until_said("/setup?token=", seconds=20)
 
     second = subprocess.run(

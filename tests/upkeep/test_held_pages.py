@@ -15,6 +15,7 @@ from sqlalchemy import event
 
 from campaigns.extensions import db
 from tests import parts
+from tests.ops.readiness import ask_whether_ready
 from tests.pages import submit
 from tests.people import PASSWORD
 from tests.upkeep.test_upgrade import RELEASE_NAMES, old_database  # noqa: F401 - a fixture
@@ -86,7 +87,7 @@ def test_it_is_said_in_the_persons_language(client: FlaskClient) -> None:
 def test_machines_are_told_too_and_the_process_itself_is_well(client: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "ok"}
     assert client.get("/metrics").status_code == 200
-    answer = client.get("/readyz")
+    answer = ask_whether_ready(client)
     assert answer.status_code == 503
     assert answer.json["checks"]["database"] == "waits for `flask upgrade`"
 
@@ -97,7 +98,7 @@ def test_it_goes_on_by_itself_and_then_asks_no_more(
     assert client.get("/login").status_code == 503
     upgrade(environ)
     assert submit(client, "/login", {"email": "ada@example.com", "password": PASSWORD}).status_code == 303
-    assert client.get("/readyz").json["checks"]["database"] == "ok"
+    assert ask_whether_ready(client).json["checks"]["database"] == "ok"
     asked.clear()
     for path in ("/", "/campaigns", "/campaigns/1/progress", "/account"):
         assert client.get(path).status_code == 200, path
