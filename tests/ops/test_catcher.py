@@ -39,8 +39,17 @@ class SocketSmtp(smtplib.SMTP):
 @pytest.fixture
 def catcher(start_process: Callable[..., Any], settings: Settings) -> Iterator[Any]:
     process = start_process("campaigns.ops.catcher")
-    wait_until(settings.catcher_socket.exists)
+    wait_until(lambda: answers(settings.catcher_socket), what="the catcher")
     return process
+
+
+def answers(path: Path) -> bool:
+    """Tell whether somebody listens there; the socket stands in its folder a moment before."""
+    try:
+        with SocketSmtp(path):
+            return True
+    except OSError:
+        return False
 
 
 def mail(to: str, subject: str = "Hello", body: str = "text") -> str:
@@ -93,12 +102,4 @@ def test_it_starts_again_over_a_socket_left_behind(
     os.kill(catcher.pid, signal.SIGKILL)
     catcher.wait()
     start_process("campaigns.ops.catcher")
-
-    def answers() -> bool:
-        try:
-            with SocketSmtp(settings.catcher_socket):
-                return True
-        except OSError:
-            return False
-
-    wait_until(answers)
+    wait_until(lambda: answers(settings.catcher_socket), what="the catcher")
