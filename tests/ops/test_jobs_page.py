@@ -94,21 +94,23 @@ def test_a_frozen_redis_delays_the_page_by_less_than_five_seconds(
 
 
 def test_the_age_of_a_queue_is_that_of_its_oldest_message(app: Flask, all_reporting: None) -> None:
-    send_mail.apply_async((1,), headers={"published_at": time.time() - 90})
+    began = time.time()
+    send_mail.apply_async((1,), headers={"published_at": began - 90})
     send_mail.delay(2)
     jobs = read_jobs()
     queue = next(queue for queue in jobs.queues or () if queue.lane == "mail.now")
     assert queue.length == 2
-    assert 89 < (queue.oldest_seconds or 0) < 95
+    assert 90 <= (queue.oldest_seconds or 0) <= 90 + time.time() - began
     assert jobs.state == "slow"
     assert jobs.troubles == [Trouble.LONG_WAIT]
 
 
 def test_a_message_carries_when_it_was_published(app: Flask, all_reporting: None) -> None:
+    began = time.time()
     send_mail.delay(1)
     queue = next(queue for queue in read_jobs().queues or () if queue.lane == "mail.now")
     assert queue.oldest_seconds is not None
-    assert queue.oldest_seconds < 5
+    assert 0 <= queue.oldest_seconds <= time.time() - began
 
 
 def test_a_worker_that_fell_silent_is_marked_and_forgotten_later(app: Flask, all_reporting: None) -> None:
