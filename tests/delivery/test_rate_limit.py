@@ -172,13 +172,14 @@ def test_a_domain_without_a_turn_is_put_off_and_others_go_on(app, sink):
 
 
 def test_those_put_off_stand_in_line_at_the_rate_of_their_domain(app, sink):
-    change_settings(app, rate_per_domain=(("slow.test", 2.0),), batch_size=5)
+    """Twenty seconds apart: a moment in which the machine stands still between two of them is small beside that."""
+    change_settings(app, rate_per_domain=(("slow.test", 0.05),), batch_size=5)
     make_people("slow.test", 20)
     send_round(launch_and_freeze())
     times = [row.next_attempt_at for row in rows_at("slow.test") if row.state == "deferred"]
     assert times == sorted(times)
     apart = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
-    assert all(0.3 < seconds < 1.0 for seconds in apart), apart
+    assert all(10 < seconds < 30 for seconds in apart), apart
 
 
 def test_nobody_is_put_off_for_so_long_that_a_raised_limit_would_come_too_late(app, sink):
