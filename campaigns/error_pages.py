@@ -23,6 +23,8 @@ from campaigns.errors import UserError
 from campaigns.extensions import db
 from campaigns.presentation import render_error_page
 from campaigns.rate_limits import seconds_to_wait
+from campaigns.role_words import role_word
+from campaigns.security import ROLE_RIGHTS, Role, can, guard_of
 from campaigns.site import SiteView
 
 PAGES = (400, 401, 403, 404, 409, 413, 422, 429, 500, 503)
@@ -49,12 +51,13 @@ def answer_http_error(error: HTTPException) -> AnyResponse:
         # The host is not ours, so no address of a page can be built, nor should one be.
         return Response("This site does not answer to that name.\n", status=400, content_type="text/plain")
     if isinstance(error, TooManyRequests):
-        wait = seconds_to_wait()
-        return _answer(429, retry_after=wait)
+        return _answer(429, retry_after=seconds_to_wait(), resend=kept_form())
     if status == 401:
         return _answer(401, resend=kept_form())
+    if status == 403:
+        return _answer(403, needed=role_needed())
     if status >= 500:
-        return _answer(status, error_id=g.get("request_id", ""))
+        return _answer(status, error_id=g.get("request_id", ""), resend=kept_form())
     return _answer(status)
 
 
@@ -82,7 +85,7 @@ def answer_database_away(error: Exception) -> AnyResponse:
         db.session.remove()
     # Known to be out of reach, and each try could take seconds.
     leave_database_alone()
-    return _answer(503, retry_after=RETRY_AFTER_SECONDS)
+    return _answer(503, retry_after=RETRY_AFTER_SECONDS, resend=kept_form())
 
 
 def answer_database_behind() -> AnyResponse:
@@ -92,7 +95,7 @@ def answer_database_behind() -> AnyResponse:
         "Carillon was updated, and its database waits for that too. Who runs this site brings it up to date with "
         "“flask upgrade”. Nothing is lost, and everything goes on by itself afterwards."
     )
-    return _answer(503, message=message, retry_after=RETRY_AFTER_SECONDS)
+    return _answer(503, message=message, retry_after=RETRY_AFTER_SECONDS, resend=kept_form())
 
 
 def leave_database_alone() -> None:
@@ -113,6 +116,13 @@ def kept_form() -> MultiDict[str, str] | None:
         return None
     fields = [(name, value) for name, value in request.form.items(multi=True) if name != "csrf_token"]
     return MultiDict(fields)
+
+
+def role_needed() -> str:
+    """Return the word for the lowest role that may do what was asked for; empty where no role is what is missing."""
+    guard = guard_of(current_app.view_functions.get(request.endpoint or ""))
+    may = [role for role in Role if guard in ROLE_RIGHTS[role]]
+    return "" if not may or can(str(guard)) else role_word(may[-1])
 
 
 def _comes_from_here() -> bool:

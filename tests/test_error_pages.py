@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, abort
 from flask.testing import FlaskClient
+from werkzeug.exceptions import TooManyRequests
 
 from app import create_app
 from campaigns.config import Settings
@@ -123,6 +124,40 @@ def test_a_form_from_elsewhere_never_becomes_a_button_of_ours(app: Flask, header
     page = browser.post("/account", data={"name": "Planted"}, headers={**headers, "Accept-Language": "en"})
     assert page.status_code == 400
     assert "Planted" not in page.text
+
+
+def test_a_form_that_was_sent_too_often_keeps_what_was_typed(
+    app: Flask, trouble: Callable[[BaseException], str], owner: object
+) -> None:
+    app.config["WTF_CSRF_ENABLED"] = False
+    page = browser_of(app, "owner").post(trouble(TooManyRequests()), data={"name": "Ada"}, headers=SAME_ORIGIN)
+    assert page.status_code == 429
+    assert "Send it again when the time is up" in page.text
+    assert ">\nAda</textarea>" in page.text
+
+
+def test_what_was_typed_survives_a_fault_of_ours(
+    app: Flask, trouble: Callable[[BaseException], str], owner: object
+) -> None:
+    app.config.update(WTF_CSRF_ENABLED=False, PROPAGATE_EXCEPTIONS=False)
+    page = browser_of(app, "owner").post(trouble(RuntimeError()), data={"name": "Ada"}, headers=SAME_ORIGIN)
+    assert page.status_code == 500
+    assert ">\nAda</textarea>" in page.text
+
+
+def test_who_may_not_do_something_learns_which_role_may_and_keeps_the_navigation(app: Flask) -> None:
+    page = browser_of(app, "viewer").get("/settings", headers=SAME_ORIGIN)
+    assert page.status_code == 403
+    assert "This needs the role “Owner”" in page.text
+    assert 'href="/campaigns"' in page.text
+    assert "“Admin”" in browser_of(app, "viewer").get("/jobs", headers=SAME_ORIGIN).text
+
+
+def test_somebody_without_a_role_is_led_to_their_account(app: Flask) -> None:
+    page = log_in(app, make_user("dana@example.com", password=True)).get("/campaigns", headers=SAME_ORIGIN)
+    assert page.status_code == 403
+    assert "“Viewer”" in page.text
+    assert 'class="btn primary" href="/account"' in page.text
 
 
 def test_passwords_are_never_repeated(app: Flask) -> None:

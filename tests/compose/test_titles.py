@@ -9,6 +9,7 @@ from flask_babel import force_locale
 
 from campaigns.compose.models import Campaign
 from campaigns.compose.titles import campaign_title, subject_title
+from tests.people import log_in, make_user
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,17 @@ def test_a_campaign_that_goes_out_shows_the_day_that_its_readers_read(app):
     }
     campaign = Campaign(subject="{{ date }} 소식", state="sent", language="ko", **launched)
     assert campaign_title(campaign) == "2026년 11월 23일 소식"
+
+
+@pytest.mark.parametrize("state", ["draft", "approval", "sending", "sent"])
+def test_every_page_of_a_campaign_carries_its_name_into_the_browsers_tab(app, make_campaign, state):
+    campaign, owner = make_campaign(state=state), make_user("owner@example.com", password=True, role="owner")
+    rules = [rule for rule in app.url_map.iter_rules() if rule.arguments == {"campaign_id"} and "GET" in rule.methods]
+    browser, titles = log_in(app, owner), {}
+    for rule in rules:
+        page = browser.get(rule.rule.replace("<int:campaign_id>", str(campaign.id)))
+        if page.status_code == 200 and 'id="main"' in page.text:
+            titles[rule.endpoint] = page.text.partition("<title>")[2].partition("</title>")[0]
+    assert len(titles) > 6
+    assert [endpoint for endpoint, title in titles.items() if "11월 소식" not in title] == []
+    assert len(set(titles.values())) == len(titles), titles

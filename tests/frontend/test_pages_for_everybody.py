@@ -59,6 +59,9 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     open_guide: OpenGuide, path: str, width: int, theme: Any, language: str
 ) -> None:
     page = open_guide(path, width=width, color_scheme=theme, language=language)
+    page.evaluate(
+        "scrollTo(0, 0)"
+    )  # a long list of errors has the focus, and what is half under the bar counts as small
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("refused") == []

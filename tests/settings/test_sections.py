@@ -111,6 +111,13 @@ def test_what_is_wrong_is_said_and_nothing_is_saved(app, site, owner_client, key
 
 
 @pytest.mark.both_databases
+def test_the_list_of_what_is_wrong_names_the_field_of_each(app, site, owner_client):
+    page = submit(owner_client, "/settings/retention", dict.fromkeys(CHANGES["retention"], "-1")).text
+    summary = page[page.index('id="error-summary"') :].partition("</ul>")[0]
+    for name, label in [("keep_failures_days", "Failed tasks, days"), ("keep_imports_days", "Imports, days")]:
+        assert f'<a href="#{name}"><b>{label}:</b>' in summary
+
+
 def test_two_people_at_once_lose_nothing(app, site, owner_client):
     other = log_in(app, make_user("grace@example.com", name="Grace", role="owner", password=True))
     mine = next(f for f in forms_of(owner_client.get("/settings/safety").text) if f["action"] == "/settings/safety")
