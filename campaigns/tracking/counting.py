@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict, deque
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
 
@@ -24,7 +25,7 @@ from campaigns.tracking.visits import Visit
 MOST_WAITING: Final = 10_000
 MOST_AT_ONCE: Final = 100  # in one transaction
 AWAY_SECONDS: Final = 10.0  # how long a database that did not answer is not asked again
-REPEAT_SECONDS: Final = 2.0  # a double click is one, and whoever hammers on a link makes no work
+REPEAT: Final = timedelta(seconds=2)  # a double click is one, and whoever hammers on a link makes no work
 REPEATS_KEPT: Final = 10_000
 
 logger = logging.getLogger(__name__)
@@ -76,15 +77,15 @@ class _Repeats:
     """What was visited within the last seconds."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[object, float] = OrderedDict()
+        self._last: OrderedDict[object, datetime] = OrderedDict()
         self._lock = Lock()
 
     def is_repeat(self, visit: Visit) -> bool:
-        key, now = (visit.mail, visit.link, visit.is_ahead), time.monotonic()
+        key = (visit.mail, visit.link, visit.is_ahead)
         with self._lock:
-            is_repeat = now - self._last.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS
-            self._last[key] = now
-            self._last.move_to_end(key)
+            last = self._last.pop(key, None)
+            self._last[key] = visit.at
             while len(self._last) > REPEATS_KEPT:
                 self._last.popitem(last=False)
-        return is_repeat
+        # A clock that was set back makes no endless repeat.
+        return last is not None and abs(visit.at - last) < REPEAT
