@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, select
 
 from campaigns.accounts.models import User
-from campaigns.clock import utcnow
+from campaigns.clock import freeze, utcnow
 from campaigns.delivery import rounds
 from campaigns.delivery.models import Occurrence, Recurrence, RecurrenceState
 from campaigns.delivery.repeat_services import find_recurrence
@@ -146,11 +146,12 @@ def test_the_list_asks_the_database_as_often_for_fifty_as_for_two(owner_client: 
         assert owner_client.get("/campaigns").status_code == 200
         return len(counted)
 
-    for _ in range(2):
-        settle_batch(launch_and_freeze(), 1, LOST)
-    queries()  # the first page after a log-in also looks up what is kept from then on
-    few = queries()
-    for _ in range(10):
-        settle_batch(launch_and_freeze(), 1, LOST)
-    # Stored settings are looked at now and then, which is one query.
-    assert abs(queries() - few) <= 1
+    with freeze(utcnow()):  # a visit is noted once a minute, which is a query too
+        for _ in range(2):
+            settle_batch(launch_and_freeze(), 1, LOST)
+        queries()  # the first page after a log-in also looks up what is kept from then on
+        few = queries()
+        for _ in range(10):
+            settle_batch(launch_and_freeze(), 1, LOST)
+        # Stored settings are looked at now and then, which is one query.
+        assert abs(queries() - few) <= 1
