@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -94,7 +95,11 @@ class Sink:
     refuse_sender: str = ""
     content_reply: str = "250 2.0.0 Ok: queued"
     pause_seconds: float = 0  # before each reply to content
+    # What happens when so many mails have come, before the last of them is answered; the server stands still meanwhile.
+    at_mail: dict[int, Callable[[], object]] = field(default_factory=dict)
+    at_sender: dict[int, Callable[[], object]] = field(default_factory=dict)  # the same for so many MAIL commands
     port: int = 0
+    _senders: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _controller: Controller | None = None
 
@@ -114,6 +119,7 @@ class Sink:
             return [mail for mail in self.mails if mail.recipient == recipient]
 
     async def handle_MAIL(self, _smtp: SMTP, _s: Session, envelope: Envelope, address: str, options: Any) -> str:
+        self.at_sender.pop(next(self._senders), lambda: None)()
         if self.refuse_sender:
             return self.refuse_sender
         envelope.mail_from = address
@@ -135,4 +141,5 @@ class Sink:
                     content = bytes(envelope.original_content or b"")
                     port = session.peer[1] if isinstance(session.peer, tuple) else 0
                     self.mails.append(ReceivedMail(envelope.mail_from or "", recipient, content, port))
+            self.at_mail.pop(len(self.mails), lambda: None)()
         return self.content_reply

@@ -38,11 +38,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How many mails may go now; when none, in how many seconds it is worth asking again, and which limit it is."""
+    """How many mails may go now; when none, in how many seconds it is worth asking again, and which limit it is.
+
+    One that is not shared was given while Redis was away: it is in nobody's count, and cannot be given back.
+    """
 
     mails: int
     wait_seconds: float = 0.0
     limit: str = ""
+    is_shared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class RateLimiter:
         return Turn(granted, wait_ms / 1000, _LIMITS.get(limit, ""))
 
     def give_back(self, rates: Rates, mails: int) -> None:
-        """Return what was asked for and not used."""
+        """Return what was asked for under these limits, whatever they are by now, and not used."""
         if mails > 0:
             burst = max(1.0, rates.per_second / 5)
             self._ask("all", rates.per_second, burst=burst, least=1, most=-mails, per_day=rates.per_day)
@@ -151,7 +155,7 @@ class RateLimiter:
     def _take_locally(self, rates: Rates, most: int) -> Turn:
         rate = min(filter(None, (rates.per_second, rates.per_day / 86_400))) * LOCAL_SHARE
         granted, wait_seconds = self._local.take("all", rate, min(50.0, max(1.0, rate / 20)), most)
-        return Turn(granted, wait_seconds, RATE_LIMIT)
+        return Turn(granted, wait_seconds, RATE_LIMIT, is_shared=False)
 
     def _ask(
         self, name: str, rate: float, *, burst: float, least: float, most: int, per_day: int = 0, reserve: bool = False

@@ -189,7 +189,7 @@ class _Run:
         try:
             claimed = self._write_down(claim_rows=allowed) if allowed else claimed
         finally:
-            self.turns.give_back(allowed - len(claimed))
+            self.turns.give_back_unclaimed(allowed - len(claimed))
         self.tally.begin_window(claimed)
         window, put_off = self.turns.part(claimed)
         self.settlements += put_off

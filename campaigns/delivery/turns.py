@@ -33,6 +33,9 @@ class Turns:
         self._must_stop = must_stop
         self._limiter = shared_limiter()
         self._rates = Rates()
+        # Which limits have counted the window in hand, and the next: its turns go back where they came from.
+        self._counted_by: Rates | None = None
+        self._next_counted_by: Rates | None = None
         self._slowed: set[str] = set()  # domains that asked for it in this window
 
     def wait(self, most: int, *, before_waiting: Callable[[], None]) -> int:
@@ -40,13 +43,13 @@ class Turns:
 
         Settings that have changed apply from here on.
         """
-        self._rates = current_rates()
-        self._slowed.clear()
+        self._rates, self._next_counted_by = current_rates(), None
         if not self._rates.is_limited:
             return most
         while not self._must_stop():
             turn = self._limiter.take(self._rates, most)
             if turn.mails:
+                self._next_counted_by = self._rates if turn.is_shared else None
                 return turn.mails
             if turn.wait_seconds > LONGEST_WAIT_SECONDS:
                 self.hold = turn
@@ -56,7 +59,9 @@ class Turns:
         return 0
 
     def part(self, window: Sequence[Recipient]) -> tuple[list[Recipient], list[Settlement]]:
-        """Part a claimed window into those who get their mail now and those whose domain has no turn."""
+        """Begin a claimed window: part it into those who get their mail now and those whose domain has no turn."""
+        self._counted_by = self._next_counted_by
+        self._slowed.clear()
         domains = {recipient.position: domain_of(recipient.address) for recipient in window}
         turns = self._limiter.take_for_domains(self._rates, Counter(domains.values()))
         if not turns:
@@ -91,13 +96,16 @@ class Turns:
         return self._limiter.slow_down(self._rates, domain)
 
     def give_back_unused(self, settlements: Sequence[Settlement]) -> None:
-        """Return the turns of those to whom nothing went."""
-        self.give_back(sum(not settlement.counts_as_attempt for settlement in settlements))
+        """Return the turns of those of the window in hand to whom nothing went."""
+        self._give_back(self._counted_by, sum(not settlement.counts_as_attempt for settlement in settlements))
 
-    def give_back(self, mails: int) -> None:
-        """Return turns that were not used."""
-        if self._rates.is_limited:
-            self._limiter.give_back(self._rates, mails)
+    def give_back_unclaimed(self, mails: int) -> None:
+        """Return turns of the next window for which nobody was found."""
+        self._give_back(self._next_counted_by, mails)
+
+    def _give_back(self, counted_by: Rates | None, mails: int) -> None:
+        if counted_by is not None:
+            self._limiter.give_back(counted_by, mails)
 
     def _sleep(self, seconds: float) -> None:
         # Runs that wait for the same limit should not all come back in the same moment.

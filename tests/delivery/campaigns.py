@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from campaigns.delivery.tasks import end_hold
 from campaigns.extensions import db
 from campaigns.mail.services import queue_mail
 from campaigns.mail_server_urls import read_mail_servers
+from tests.parts import wait_until
 from tests.people import make_user
 
 BODY = '안녕하세요 {{ name | default: "고객" }}님,\n\n이번 달 소식입니다. [자세히](https://example.com/news)\n'
@@ -71,6 +73,13 @@ def send_in_thread(app: Flask, campaign_id: int) -> threading.Thread:
 
     thread = threading.Thread(target=run)
     thread.start()
+    return thread
+
+
+def send_until(app: Flask, campaign_id: int, condition: Callable[[], Any]) -> threading.Thread:
+    """Send the first batch beside the test, and return once the condition holds."""
+    thread = send_in_thread(app, campaign_id)
+    wait_until(condition)
     return thread
 
 
