@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,33 +22,27 @@ from campaigns.accounts.models import User
 from campaigns.celery import enqueue
 from campaigns.clock import utcnow
 from campaigns.config import current_settings
-from campaigns.delivery import ledger, sending, states, stopping
+from campaigns.delivery import ledger, sending, states
 from campaigns.delivery.claims import Settlement
 from campaigns.delivery.models import Batch, Delivery, DeliveryState, RateSample
 from campaigns.delivery.queries import Totals, campaign_totals, ledger_totals
-from campaigns.delivery.rate_limit import shared_limiter
-from campaigns.delivery.rates import Rates
 from campaigns.delivery.recovery import replay_dead_journals
 from campaigns.delivery.tasks import send_batch
 from campaigns.extensions import db
-from tests.delivery.campaigns import launch_and_freeze, send_in_thread, send_round
+from tests.delivery.campaigns import launch_and_freeze, send_in_thread, send_until
+from tests.drill.postgres import database_away
 from tests.parts import wait_until
 from tests.people import make_users
+from tests.smtp_sink import Sink
 
 WINDOW = sending.WINDOW_ROWS
 SENDER = ("celery", "-A", "celery_worker", "worker", "-Q", "mail.bulk", "-P", "threads", "-c", "1", "-n", "bulk@%h")
 PEOPLE, BATCH = 12_000, 600  # the first batch, a twentieth of them, is a window and a fifth of one
 LEASE_FOR = timedelta(seconds=30)
-DAY = Rates(per_day=100_000)
 
 
 def change_settings(app: Flask, **values: Any) -> None:
     app.extensions["carillon.settings"] = replace(app.extensions["carillon.settings"], **values)
-
-
-def sent_today() -> int:
-    """Return how many mails of the day's limit are used up."""
-    return DAY.per_day - shared_limiter().take(DAY, DAY.per_day).mails
 
 
 @pytest.fixture
@@ -54,10 +51,11 @@ def campaign_id(app) -> int:
     return launch_and_freeze()
 
 
-@pytest.fixture
-def stop_request() -> Iterator[Callable[[], None]]:
-    yield lambda: stopping.begin()
-    stopping.end()
+def assert_each_got_one(sink: Sink, campaign_id: int) -> None:
+    """The whole first batch, and nobody else, has the mail, once, and the ledger says so."""
+    assert len(sink.mails) == len({mail.recipient for mail in sink.mails}) == BATCH
+    totals = counts(campaign_id)
+    assert (totals.sent, totals.uncertain, totals.waiting) == (BATCH, 0, PEOPLE - BATCH)
 
 
 def counts(campaign_id: int) -> Totals:
@@ -80,38 +78,6 @@ def sent_by_samples() -> int:
     return db.session.scalar(select(func.sum(RateSample.sent))) or 0
 
 
-@pytest.mark.parametrize("ending", ["pause", "sigterm"])
-def test_turns_of_a_window_that_was_stopped_count_for_no_day(app, sink, campaign_id, stop_request, ending):
-    change_settings(app, rate_per_day=DAY.per_day)
-    sink.pause_seconds = 0.02
-    thread = send_in_thread(app, campaign_id)
-    wait_until(lambda: sink.mails)
-    assert states.pause(campaign_id) if ending == "pause" else stop_request() is None
-    thread.join(timeout=60)
-    assert 0 < len(sink.mails) < WINDOW
-    assert sent_today() == len(sink.mails)
-
-
-def test_turns_of_a_window_that_was_never_claimed_count_for_no_day(app, sink, campaign_id):
-    change_settings(app, rate_per_day=DAY.per_day)
-    sink.pause_seconds = 0.02
-    thread = send_in_thread(app, campaign_id)
-    wait_until(lambda: len(sink.mails) > WINDOW - 5)
-    states.pause(campaign_id)
-    thread.join(timeout=60)
-    totals = counts(campaign_id)
-    assert (totals.sent, totals.sending, totals.uncertain) == (len(sink.mails), 0, 0)
-    assert sent_today() == len(sink.mails)
-
-
-def test_a_server_that_refuses_the_sender_uses_up_no_day(app, sink):
-    change_settings(app, rate_per_day=DAY.per_day)
-    make_users(30)
-    sink.refuse_sender = "550 5.7.1 Sender not allowed"
-    send_round(launch_and_freeze())
-    assert sent_today() == 0
-
-
 @pytest.mark.both_databases
 def test_many_who_unsubscribed_in_a_row_are_skipped_however_small_the_window(app, sink):
     change_settings(app, rate_per_second=1)
@@ -132,9 +98,8 @@ def test_a_connection_is_renewed_after_as_many_mails_as_the_setting_says(app, si
 
 @pytest.mark.both_databases
 def test_a_pause_between_two_windows_lets_the_second_wait_untouched(app, sink, campaign_id):
-    sink.pause_seconds = 0.005
-    thread = send_in_thread(app, campaign_id)
-    wait_until(lambda: len(sink.mails) > WINDOW - 20)
+    sink.pause_seconds = 0.01
+    thread = send_until(app, campaign_id, lambda: len(sink.mails) > WINDOW - 5)
     states.pause(campaign_id)
     thread.join(timeout=60)
     totals = counts(campaign_id)
@@ -142,7 +107,76 @@ def test_a_pause_between_two_windows_lets_the_second_wait_untouched(app, sink, c
     assert states.resume(campaign_id)
     sink.pause_seconds = 0
     sending.send_batch(campaign_id, 1)
-    assert counts(campaign_id).sent == len(sink.mails) == len({mail.recipient for mail in sink.mails}) == BATCH
+    assert_each_got_one(sink, campaign_id)
+
+
+@pytest.mark.both_databases
+def test_a_budget_that_ends_between_two_windows_leaves_the_second_to_the_next_run(app, sink, campaign_id, monkeypatch):
+    passed = [0]
+    monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0]))
+    sink.at_mail[WINDOW] = lambda: passed.append(passed.pop() + sending.BATCH_BUDGET_SECONDS)
+    assert sending.send_batch(campaign_id, 1).as_dict() == {
+        "campaign": campaign_id, "batch": 1, "settled": WINDOW, "ended": "budget",
+    }  # fmt: skip
+    totals = counts(campaign_id)
+    assert (totals.sent, totals.sending, totals.waiting) == (WINDOW, 0, PEOPLE - WINDOW)
+    assert sending.send_batch(campaign_id, 1).ended == "done"
+    assert_each_got_one(sink, campaign_id)
+
+
+@pytest.mark.both_databases
+def test_a_lease_lost_between_two_windows_costs_nobody_and_the_first_is_told(app, sink, campaign_id):
+    """Another takes the batch while the last of the first window is answered, and has some who wait in hand."""
+    is_between, go_on = threading.Event(), threading.Event()
+    sink.at_mail[WINDOW] = lambda: is_between.set() or go_on.wait(90)
+    thread = send_in_thread(app, campaign_id)
+    assert is_between.wait(90)
+    db.session.execute(update(Batch).where(Batch.number == 1).values(lease_until=utcnow()))
+    db.session.commit()
+    assert ledger.abandon_expired(campaign_id, 1) == WINDOW
+    other = ledger.take_lease(campaign_id, 1, worker="other", lease_for=LEASE_FOR)
+    assert len(ledger.settle_and_claim(other, (), size=40, lease_for=LEASE_FOR)) == 40
+    go_on.set()
+    thread.join(timeout=60)
+    totals = counts(campaign_id)
+    assert (totals.sent, totals.sending, totals.uncertain, len(sink.mails)) == (WINDOW, 40, 0, WINDOW)
+    ledger.release_lease(other)
+    assert sending.send_batch(campaign_id, 1).ended == "done"
+    assert_each_got_one(sink, campaign_id)
+    assert sent_by_samples() == BATCH
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_a_database_that_is_away_between_two_windows_is_waited_for(app, sink, campaign_id, database_url, caplog):
+    away = ExitStack()
+    sink.at_mail[WINDOW] = lambda: away.enter_context(database_away(database_url))
+    thread = send_in_thread(app, campaign_id)
+    wait_until(lambda: "the database is away" in caplog.text)
+    away.close()
+    thread.join(timeout=60)
+    assert_each_got_one(sink, campaign_id)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("moment", ["not yet emptied", "emptied"])
+def test_a_sender_killed_between_the_windows_leaves_nobody_uncertain(app, sink, campaign_id, start_process, moment):
+    """Its answers are written down and the second window is claimed; its journal may still tell of the first."""
+    enqueue(send_batch, campaign_id, 1)
+    if moment == "emptied":
+        worker = start_process(*SENDER)
+        sink.at_sender[WINDOW + 1] = lambda: os.killpg(worker.pid, signal.SIGKILL)
+    else:
+        worker = start_process(*SENDER, "-I", "tests.drill.dying", DIE_WHEN="between two windows")
+    worker.wait(90)
+    totals = counts(campaign_id)
+    assert (totals.sent, totals.sending, len(sink.mails)) == (WINDOW, BATCH - WINDOW, WINDOW)
+    (journal,) = Path(current_settings().journal_dir).glob("*.journal")
+    assert (len(journal.read_text().splitlines()) == 1) == (moment == "emptied")
+    assert replay_dead_journals(current_settings().journal_dir) == 1
+    totals = counts(campaign_id)
+    assert (totals.sent, totals.sending, totals.uncertain) == (WINDOW, 0, 0)
+    assert sending.send_batch(campaign_id, 1).ended == "done"
+    assert_each_got_one(sink, campaign_id)
 
 
 @pytest.mark.both_databases

@@ -11,11 +11,13 @@ from typing import Any
 from celery.signals import after_task_publish, before_task_publish
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
 from campaigns.celery import SturdyRedisBackend
 
 count_part = SturdyRedisBackend.on_chord_part_return
 published = count(1)
+claims: list[str] = []
 
 
 def die_once(moment: str) -> None:
@@ -68,3 +70,11 @@ def before_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) ->
         die_once("between the copy and its launch")
     if statement.startswith("UPDATE delivery SET state = 'sent'"):
         die_once("before answers are written down")
+    if statement.lstrip().startswith("UPDATE delivery SET state = 'sending'"):
+        claims.append(statement)
+
+
+@event.listens_for(Session, "after_commit")
+def after_commit(_session: Session) -> None:
+    if len(claims) == 2:
+        die_once("between two windows")

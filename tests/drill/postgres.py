@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, which it may kill: that of the other tests is shared."""
+"""A PostgreSQL server of a test's own, which it may kill: that of the other tests is shared, and only cut off."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import psycopg
 
 from tests.parts import migrate, short_folder, skip
 from tests.smtp_sink import free_port
@@ -65,3 +68,16 @@ def private_postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def database_away(url: str) -> Iterator[None]:
+    """Cut every connection to a database and refuse new ones while the block runs."""
+    server, _, name = url.replace("+psycopg", "").rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')

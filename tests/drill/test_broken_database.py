@@ -6,32 +6,16 @@ refused for a while, which is what a client sees of a server that is away. For s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import psycopg
 import pytest
 
 from campaigns.ops.drill_faults import lock_sqlite
 from tests.drill.harness import Experiment
+from tests.drill.postgres import database_away
 
 
 @pytest.fixture
 def database_kind(request: pytest.FixtureRequest) -> str:
     return getattr(request, "param", "postgresql")
-
-
-@contextmanager
-def database_away(url: str) -> Iterator[None]:
-    """Cut every connection to a database and refuse new ones while the block runs."""
-    server, _, name = url.replace("+psycopg", "").rpartition("/")
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        try:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-            yield
-        finally:
-            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
 def test_no_new_mail_leaves_while_the_database_is_away(experiment: Experiment) -> None:
