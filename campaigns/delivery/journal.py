@@ -1,9 +1,9 @@
 """A journal on local disk: what one run handed over and what was answered, so that a killed process can be read.
 
-One file for each running batch, append-only, without fsync: it survives the death of a process, not of the machine. Two
-kinds of lines follow the first, which names the lease: `H` a message's content is about to leave, `A` the server has
-answered. An answer is written together with the next message's `H`, so a kill leaves at most one message whose fate
-nobody knows for each open connection.
+One file for each running batch, append-only, without fsync: it survives the death of a process, not of the machine.
+Three kinds of lines follow the first, which names the lease: `T` so many turns of the day's limit are used for those in
+hand, `H` a message's content is about to leave, `A` the server has answered. An answer is written together with the
+next message's `H`, so a kill leaves at most one message whose fate nobody knows for each open connection.
 
 The owner holds a lock on the file. Whoever gets that lock knows that the owner is dead, and may replay the file. A
 journal of an earlier boot may lack its last lines: it proves what it says was answered, never that something was *not*
@@ -59,6 +59,12 @@ class Journal:
                 self._flush()
         os.close(self._file)
 
+    def note_turns(self, mails: int) -> None:
+        """Note how many turns the day has counted for the rows just claimed; raises OSError as `hand_over` does."""
+        if mails:
+            self._answers.append(f"T\t{mails}\n")
+            self._flush()
+
     def hand_over(self, position: int) -> None:
         """Note that a message's content is about to leave, and the answers that came since the last note.
 
@@ -93,6 +99,7 @@ class DeadJournal:
     lease: Lease
     answered: dict[int, Settlement] = field(default_factory=dict)
     handed_over: set[int] = field(default_factory=set)
+    turns: int = 0  # counted for the day, whether they were used or not
     is_complete: bool = False  # written in this boot, so that what it does not name was not handed over
 
 
@@ -131,7 +138,9 @@ def _read(path: Path) -> DeadJournal | None:
 
 def _read_line(journal: DeadJournal, line: str) -> None:
     kind, _, rest = line.partition("\t")
-    if kind == "H":
+    if kind == "T":
+        journal.turns = int(rest)
+    elif kind == "H":
         journal.handed_over.add(int(rest))
     elif kind == "A":
         settlement = _settlement(rest)

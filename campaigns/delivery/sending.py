@@ -41,8 +41,7 @@ from campaigns.patience import while_database_returns
 from campaigns.stored_settings import refresh_settings
 
 WINDOW_ROWS = 500
-# Enough for a batch of a thousand over a relay 50 ms away; far below the broker's visibility timeout. What is left
-# waits for the next round.
+# Enough for a thousand over a relay 50 ms away, far below the broker's visibility timeout. The rest waits for a round.
 BATCH_BUDGET_SECONDS = 90
 
 logger = logging.getLogger(__name__)
@@ -192,6 +191,7 @@ class _Run:
             self.turns.give_back_unclaimed(allowed - len(claimed))
         self.tally.begin_window(claimed)
         window, put_off = self.turns.part(claimed)
+        self.journal.note_turns(self.turns.counted_for_day(len(claimed)))
         self.settlements += put_off
         self.claimed = {recipient.position: recipient for recipient in window}
         self.handed_over.clear()

@@ -95,6 +95,10 @@ class Turns:
         self._slowed.add(domain)
         return self._limiter.slow_down(self._rates, domain)
 
+    def counted_for_day(self, mails: int) -> int:
+        """Return how many of these turns of the window in hand are in the day's count."""
+        return mails if self._counted_by is not None and self._counted_by.per_day else 0
+
     def give_back_unused(self, settlements: Sequence[Settlement]) -> None:
         """Return the turns of those of the window in hand to whom nothing went."""
         self._give_back(self._counted_by, sum(not settlement.counts_as_attempt for settlement in settlements))

@@ -22,6 +22,8 @@ from tests.parts import wait_until
 from tests.people import make_user
 
 BODY = '안녕하세요 {{ name | default: "고객" }}님,\n\n이번 달 소식입니다. [자세히](https://example.com/news)\n'
+# A process that sends one batch at a time.
+SENDER = ("celery", "-A", "celery_worker", "worker", "-Q", "mail.bulk", "-P", "threads", "-c", "1", "-n", "bulk@%h")
 
 
 def make_campaign(**overrides: Any) -> int:

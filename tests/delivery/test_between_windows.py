@@ -29,14 +29,13 @@ from campaigns.delivery.queries import Totals, campaign_totals, ledger_totals
 from campaigns.delivery.recovery import replay_dead_journals
 from campaigns.delivery.tasks import send_batch
 from campaigns.extensions import db
-from tests.delivery.campaigns import launch_and_freeze, send_in_thread, send_until
+from tests.delivery.campaigns import SENDER, launch_and_freeze, send_in_thread, send_until
 from tests.drill.postgres import database_away
 from tests.parts import wait_until
 from tests.people import make_users
 from tests.smtp_sink import Sink
 
 WINDOW = sending.WINDOW_ROWS
-SENDER = ("celery", "-A", "celery_worker", "worker", "-Q", "mail.bulk", "-P", "threads", "-c", "1", "-n", "bulk@%h")
 PEOPLE, BATCH = 12_000, 600  # the first batch, a twentieth of them, is a window and a fifth of one
 LEASE_FOR = timedelta(seconds=30)
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import String, cast, update
 
-from campaigns.delivery import sending, states, stopping
+from campaigns.celery import enqueue
+from campaigns.config import current_settings
+from campaigns.delivery import ledger, sending, states, stopping
+from campaigns.delivery.journal import Journal
 from campaigns.delivery.models import Delivery
 from campaigns.delivery.queries import campaign_totals
 from campaigns.delivery.rate_limit import shared_limiter
 from campaigns.delivery.rates import Rates
+from campaigns.delivery.recovery import replay_dead_journals
+from campaigns.delivery.tasks import send_batch
 from campaigns.delivery.turns import Turns
 from campaigns.extensions import db
-from tests.delivery.campaigns import launch_and_freeze, send_round, send_until
+from tests.delivery.campaigns import SENDER, launch_and_freeze, send_round, send_until
 from tests.parts import wait_until
 from tests.people import make_users
 
@@ -101,6 +109,51 @@ def test_turns_that_were_given_while_redis_was_away_go_back_to_nobody(app, redis
     wait_until(lambda: shared_limiter().take(DAY, 10).mails == 10)  # it is asked again after a while
     turns.give_back_unclaimed(1)
     assert sent_today() == 10
+
+
+def test_turns_that_a_killed_sender_did_not_use_count_for_no_day(app, sink, campaign_id, start_process):
+    change_settings(app, rate_per_day=DAY.per_day)
+    sink.pause_seconds = 0.01
+    enqueue(send_batch, campaign_id, 1)
+    worker = start_process(*SENDER, RATE_PER_DAY=str(DAY.per_day))
+    wait_until(lambda: len(sink.mails) > 20)
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    assert [replay_dead_journals(current_settings().journal_dir) for _ in range(2)] == [1, 0]
+    totals = campaign_totals(campaign_id)
+    assert sent_today() == totals.sent + totals.uncertain < WINDOW
+
+
+def test_a_killed_sender_gives_back_no_more_than_it_took(app, redis_server):
+    """Its limit had counted two of the five rows that it leaves behind."""
+    change_settings(app, rate_per_day=DAY.per_day)
+    make_users(5)
+    assert shared_limiter().take(DAY, 10).mails == 10
+    die_with_all_in_hand(launch_and_freeze(), turns=2)
+    assert replay_dead_journals(current_settings().journal_dir) == 1
+    assert sent_today() == 8
+
+
+def test_who_a_killed_sender_had_in_hand_waits_again_though_redis_is_away(app, redis_server):
+    change_settings(app, rate_per_day=DAY.per_day)
+    make_users(5)
+    campaign_id = launch_and_freeze()
+    die_with_all_in_hand(campaign_id, turns=5)
+    redis_server.kill()
+    try:
+        assert replay_dead_journals(current_settings().journal_dir) == 1
+    finally:
+        redis_server.start()
+    assert campaign_totals(campaign_id).waiting == 5
+
+
+def die_with_all_in_hand(campaign_id: int, *, turns: int) -> None:
+    lease = ledger.take_lease(campaign_id, 1, worker="dead", lease_for=timedelta(seconds=30))
+    ledger.settle_and_claim(lease, (), size=WINDOW, lease_for=timedelta(seconds=30))
+    journal = Journal(current_settings().journal_dir, lease)
+    journal.__enter__()
+    journal.note_turns(turns)
+    os.close(journal._file)
 
 
 def test_a_server_that_refuses_the_sender_uses_up_no_day(app, sink):
