@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 import sentry_sdk
 from celery import current_task
-from flask import g, has_request_context, request
+from flask import current_app, g, has_request_context, request
 from sentry_sdk.crons import MonitorStatus, capture_checkin
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.celery import CeleryIntegration
@@ -37,7 +37,7 @@ SHUTDOWN_SECONDS = 2.0  # how long the end of a process waits for what is still 
 LATE_BY_MINUTES = 15  # after how long a run that has not come is missed
 LONGEST_MINUTES = 40  # after how long a run that has not ended has failed
 TICK_SECONDS = 55.0
-_last_tick = [float("-inf")]
+_TICK_TOLD_AT = "carillon.sentry_tick"
 # What used to be `send_default_pii=False` has become a switch for each kind of data.
 NOTHING: Final[Any] = {
     "user_info": False,
@@ -111,9 +111,10 @@ def told_to_sentry(job: str, *, rule: str, zone: str) -> Iterator[None]:
 
 def tell_sentry_of_tick() -> None:
     """Check in at Sentry, once a minute, that a message of beat came through to this worker; with SENTRY_CRONS only."""
-    if not _has_crons() or time.monotonic() - _last_tick[0] < TICK_SECONDS:
+    told_at = current_app.extensions.get(_TICK_TOLD_AT, float("-inf"))
+    if not _has_crons() or time.monotonic() - told_at < TICK_SECONDS:
         return
-    _last_tick[0] = time.monotonic()
+    current_app.extensions[_TICK_TOLD_AT] = time.monotonic()
     config: Any = {"schedule": {"type": "interval", "value": 1, "unit": "minute"}, "checkin_margin": 2}
     capture_checkin(monitor_slug="beat", status=MonitorStatus.OK, monitor_config=config)
 
