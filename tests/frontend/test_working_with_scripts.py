@@ -100,7 +100,7 @@ def test_three_failed_polls_are_said_and_the_numbers_stay(open_guide: OpenGuide)
     page = open_guide("/")
     page.route("**/live", lambda route: route.fulfill(status=503, body="away"))
     page.goto(page.url.rstrip("/") + "/live?start=1")
-    expect(page.locator("[data-live-lost]")).to_be_visible(timeout=10_000)
+    expect(page.locator("[data-live-lost]")).to_be_visible()
     assert page.locator("#progress .note").inner_text() == "30%"
 
 
