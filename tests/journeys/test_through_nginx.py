@@ -102,9 +102,10 @@ def test_the_address_of_a_visitor_is_the_one_that_nginx_sees(site: Installation)
 
 def test_who_guesses_passwords_waits_whatever_address_they_claim(site: Installation) -> None:
     site.add_user("guessed@example.com")
-    statuses = [Visitor(site, address="127.0.9.1").log_in("guessed@example.com", "wrong " * 3) for _ in range(7)]
+    # More than five in a minute, or, on a busy machine, than eight in ten.
+    statuses = [Visitor(site, address="127.0.9.1").log_in("guessed@example.com", "wrong " * 3) for _ in range(9)]
     assert statuses[0] == 422
-    assert statuses[-1] == 429
+    assert 429 in statuses
     assert Visitor(site, address="127.0.0.1").log_in("guessed@example.com") == 303  # elsewhere nobody waits
 
 
