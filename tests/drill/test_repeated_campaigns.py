@@ -24,11 +24,9 @@ def test_a_worker_that_dies_between_the_copy_and_its_launch(make_experiment: Cal
     experiment.start_more("work", extra=("-I", "tests.drill.dying"))
     start_two_beats(experiment)
     add_demo_users(200)
-    db.session.add(
-        Recurrence(
-            campaign_id=make_campaign(), rule="0 3 * * *", zone="UTC", next_at=utcnow() + timedelta(seconds=2)
-        )
-    )  # fmt: skip
+    soon = utcnow() + timedelta(seconds=2)
+    rule = f"0 {(soon.hour + 12) % 24} * * *"  # so that tomorrow's date does not come in the middle of this
+    db.session.add(Recurrence(campaign_id=make_campaign(), rule=rule, zone="UTC", next_at=soon))
     db.session.commit()
     experiment.wait_until((experiment.settings.instance_dir / "died").exists, what="the worker to die")
     db.session.rollback()
