@@ -21,6 +21,8 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
     "--font-render-hinting=none",
+    # No page here must be kept apart from another; else each step starts a process, and one in advance of the next.
+    "--renderer-process-limit=1",
 ]
 
 
