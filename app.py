@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from flask import Flask
@@ -46,6 +47,10 @@ BLUEPRINTS = (
     campaigns.settings.routes.bp,
     campaigns.ops.routes.bp,
 )
+
+# What has been loaded stays to the end. Left in the search for garbage, it would be looked through at the process's
+# end too, more than once: a quarter of the time that a short command takes.
+gc.freeze()
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -56,7 +56,7 @@ def worker(celery: Celery[Any], /, *, lanes: list[str] | None, name: str, module
         without_heartbeat=not celery.conf.worker_send_task_events,
         **rest,
     )
-    gc.freeze()  # what was loaded is left out of the search for garbage
+    gc.freeze()  # what was loaded is left out of the search for garbage, now and at the end
     running.start()
     sys.exit(running.exitcode)
 
@@ -66,4 +66,6 @@ def worker(celery: Celery[Any], /, *, lanes: list[str] | None, name: str, module
 @click.pass_obj
 def beat(celery: Celery[Any], /, *, loglevel: str) -> None:
     """Start periodic tasks until told to stop; exactly one such process is needed."""
-    celery.Beat(loglevel=loglevel).run()
+    timer = celery.Beat(loglevel=loglevel)
+    gc.freeze()  # as for a worker
+    timer.run()
