@@ -63,7 +63,7 @@ def answer_http_error(error: HTTPException) -> AnyResponse:
 
 def answer_csrf_error(_error: CSRFError) -> AnyResponse:
     """Answer a form whose token is missing or no longer right; nothing was changed."""
-    message = _("This page was open so long that it no longer fits your session. Nothing was changed.")
+    message = _("This page was open so long that it no longer matches your session. Nothing was changed.")
     return _answer(400, message=message, resend=kept_form())
 
 

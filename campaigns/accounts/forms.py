@@ -25,7 +25,7 @@ from campaigns.site import current_site
 from campaigns.time_zones import zone_choices
 
 THEMES = (
-    SelectChoice("system", _l("As the device says")),
+    SelectChoice("system", _l("Same as the device")),
     SelectChoice("light", _l("Light")),
     SelectChoice("dark", _l("Dark")),
 )
@@ -128,10 +128,13 @@ class ProfileForm(FlaskForm):  # type: ignore[misc]
         site = current_site()
         usual = LANGUAGES.get(site.language, site.language)
         self.language.choices = [
-            SelectChoice("", _("As the browser says, otherwise %(usual)s", usual=usual)),
+            SelectChoice("", _("Same as the browser, otherwise %(usual)s", usual=usual)),
             *(SelectChoice(code, word) for code, word in LANGUAGES.items()),
         ]
-        self.timezone.choices = [SelectChoice("", _("As the site: %(usual)s", usual=site.timezone)), *zone_choices()]
+        self.timezone.choices = [
+            SelectChoice("", _("Same as the site: %(usual)s", usual=site.timezone)),
+            *zone_choices(),
+        ]
 
 
 class ChangeAddressForm(FlaskForm):  # type: ignore[misc]
@@ -193,7 +196,7 @@ class SetupForm(AddressMixin, NewPasswordMixin, FlaskForm):  # type: ignore[misc
     site_name = StringField(
         _l("Name of the site"),
         [
-            InputRequired(_l("Enter what the site is called.")),
+            InputRequired(_l("Enter the name of the site.")),
             Length(max=100, message=_l("Use at most 100 characters.")),
             check_printable,
         ],

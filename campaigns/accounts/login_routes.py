@@ -66,7 +66,7 @@ def ask_to_wait(error: RateLimitExceeded) -> Page | Response:
     if request.endpoint != "accounts.login":
         return answer_http_error(error)
     form, wait = LogInForm(), seconds_to_wait()
-    words = _("Too many tries did not fit. You can try again in %(wait)s.", wait=format_duration(wait))
+    words = _("Too many wrong attempts. You can try again in %(wait)s.", wait=format_duration(wait))
     form.form_errors.append(words)
     return Response(_form_page(form), status=429, headers={"Retry-After": str(wait)}, content_type="text/html")
 

@@ -45,7 +45,7 @@ FIELDS: Final[dict[str, Any]] = {
     "added": _l("Added"),
     "updated": _l("Updated"),
     "unchanged": _l("Unchanged"),
-    "bad": _l("Not taken"),
+    "bad": _l("Rejected"),
     "error": _l("Error"),
     "rows": _l("Rows"),
     "state": _l("State"),

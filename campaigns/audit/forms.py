@@ -24,7 +24,7 @@ class FilterForm(FlaskForm):  # type: ignore[misc]
     """Who, what, to which object, when. Read from the address, so that a view can be kept and passed on."""
 
     actor = StringField(_l("Person"))
-    action = SelectField(_l("Deed"), validate_choice=False)
+    action = SelectField(_l("Action"), validate_choice=False)
     kind = SelectField(_l("Kind of object"), validate_choice=False)
     id = StringField(_l("Number"))
     since = DateField(_l("First day"), validators=[Optional()])

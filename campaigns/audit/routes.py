@@ -74,7 +74,7 @@ def entries_file() -> Response:
         "audit.exported", Target("audit"), rows=rows, reason=request.args.get("why", ""), filters=form.as_arguments
     )
     header = [
-        _("Number"), _("When (UTC)"), _("Who"), _("From where"), _("Deed"), _("In words"), _("Kind of object"),
+        _("Number"), _("When (UTC)"), _("Who"), _("IP address"), _("Action"), _("In words"), _("Kind of object"),
         _("Number of the object"), _("Object"), _("Before"), _("After"), _("Why"), _("Hash"),
     ]  # fmt: skip
     return csv_response("activity-log", header, _file_rows(queries.read_entries(filters, through=through)))

@@ -126,7 +126,7 @@ def download_message(campaign_id: int) -> AnyResponse:
     try:
         rendered = queries.compile_campaign(campaign).render(fields)
     except (ContentError, OutputTooLong):
-        flash(_("The mail cannot be made until what the checks name is mended."), "bad")
+        flash(_("The mail cannot be created until the problems in the checks are fixed."), "bad")
         return go_to("compose.check_campaign", campaign_id)
     raw = build_preview_message(rendered, _envelope(campaign), to_address=fields["email"], to_name=fields["name"])
     disposition = f'attachment; filename="campaign-{campaign_id}.eml"'

@@ -56,15 +56,15 @@ class CampaignForm(FlaskForm):  # type: ignore[misc]
     tracks_opens = BooleanField(
         _l("Count openings"),
         description=_l(
-            "An invisible picture tells that a mail was opened. An estimate: many mail programs load no pictures, and"
-            " some load all of them by themselves."
+            "An invisible picture shows that a mail was opened. An estimate: many mail programs load no pictures, "
+            "and some load all of them automatically."
         ),
     )
     tracks_clicks = BooleanField(
         _l("Count clicks"),
         description=_l(
-            "Links lead by this site, which counts who follows them. Links that show their own address, hold a merge"
-            " field, or lead to unsubscribing stay as they are, and so does the text version."
+            "Links go through this site, which counts who follows them. Links that show their own address, contain "
+            "a merge field, or lead to unsubscribing stay as they are, and so does the text version."
         ),
     )
     version = IntegerField(widget=HiddenInput(), validators=[InputRequired(_l("Reload the page and try again."))])
@@ -85,7 +85,7 @@ class CampaignForm(FlaskForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, people: list[tuple[str, str]] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [("sample", _("A made-up person")), ("empty", _("Somebody without any values")), *(people or [])]
+        choices = [("sample", _("A sample person")), ("empty", _("Somebody without any values")), *(people or [])]
         self.preview_as.choices = [SelectChoice(value, label) for value, label in choices]
 
     def validate_reply_to(self, field: StringField) -> None:

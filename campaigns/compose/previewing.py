@@ -89,7 +89,7 @@ def _label(user: User) -> str:
 
 
 def _show_content_error(error: ContentError) -> str:
-    title = _("No preview until this is mended")
+    title = _("No preview until this is fixed")
     return show_problems(describe_content_error(error), language=_page_language(), title=title)
 
 

@@ -119,7 +119,7 @@ def delete_draft(campaign_id: int) -> None:
         record_action("campaign.deleted", target)
     db.session.commit()
     if not deleted and is_repeated:
-        raise Conflict(_("Copies of this campaign go out by a rule. End the repetition first."))
+        raise Conflict(_("Copies of this campaign are sent on a schedule. End the repetition first."))
     if not deleted:
         raise Conflict(_("Only drafts can be deleted. This campaign has been launched."))
 

@@ -54,8 +54,8 @@ def _again_sentence(people: int) -> str:
 def _retry_sentence(people: int) -> str:
     return str(
         ngettext(
-            "%(people)s person's mail was refused for the moment only, until the time was up. It is tried again.",
-            "%(people)s people's mails were refused for the moment only, until the time was up. They are tried again.",
+            "%(people)s person's mail was only temporarily refused, until the time was up. It is tried again.",
+            "%(people)s people's mails were only temporarily refused, until the time was up. They are tried again.",
             people,
             people=format_number(people),
         )
@@ -97,9 +97,9 @@ ACTIONS: Final[dict[str, Action]] = {
         _l("There is nobody to decide on any more."), _l("send again"), ("send again", "다시 보내기"),
     ),
     "retry-failed": Action(
-        Rest.FAILED, _l("Try those again who failed for a time?"), _retry_sentence,
-        _l("Who was refused for good is never tried again. A mail that is sent cannot be called back."),
-        _send_button, _l("There is nobody whose mail was refused for the moment only."),
+        Rest.FAILED, _l("Try the temporary failures again?"), _retry_sentence,
+        _l("Whoever was permanently refused is never tried again. A mail that is sent cannot be called back."),
+        _send_button, _l("There is nobody whose mail was only temporarily refused."),
     ),
     "send-rest": Action(
         Rest.CANCELLED, _l("Send it to the rest?"), _rest_sentence, SINCE, _send_button,
@@ -120,8 +120,8 @@ def describe_counts(counts: dict[Rest, int]) -> list[tuple[str, str]]:
 def _retry_link(people: int) -> str:
     return str(
         ngettext(
-            "Try %(people)s person again who failed for a time",
-            "Try %(people)s people again who failed for a time",
+            "Try %(people)s temporary failure again",
+            "Try %(people)s temporary failures again",
             people,
             people=format_number(people),
         )

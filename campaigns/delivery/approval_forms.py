@@ -38,7 +38,7 @@ class DeclineForm(FlaskForm):  # type: ignore[misc]
     reason = StringField(
         _l("Why not?"),
         [
-            DataRequired(_l("Say why, so that it can be mended.")),
+            DataRequired(_l("Say why, so that it can be fixed.")),
             Length(max=300, message=_l("Use at most 300 characters.")),
         ],
     )

@@ -84,7 +84,7 @@ def decline(campaign_id: int) -> Any:
 
 def _decided(campaign_id: int) -> Any:
     if get_campaign(campaign_id).state == CampaignState.APPROVAL:
-        flash(_("It was asked for anew, or by yourself: somebody else has to approve. Nothing was changed."), "warn")
+        flash(_("It was requested again, or by yourself: somebody else has to approve. Nothing was changed."), "warn")
     else:
         flash(_("Somebody has decided on this in the meantime. Nothing was changed."), "info")
     return to_progress(campaign_id)

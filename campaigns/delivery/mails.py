@@ -100,7 +100,7 @@ def _headline(decision: Decision, title: str) -> str:
         Decision.APPROVED: _("Approved: %(subject)s", subject=title),
         Decision.DECLINED: _("Declined: %(subject)s", subject=title),
         Decision.WITHDRAWN: _("Taken back: %(subject)s", subject=title),
-        Decision.OVERTAKEN: _("Not asked for any more: %(subject)s", subject=title),
+        Decision.OVERTAKEN: _("No longer requested: %(subject)s", subject=title),
     }[decision]
     return str(words)
 
@@ -117,7 +117,7 @@ def _reopening_heading(decision: Decision) -> str:
     words = {
         Decision.APPROVED: _("What you asked for was approved"),
         Decision.DECLINED: _("What you asked for was declined"),
-    }.get(decision, _("What you asked for is not asked for any more"))
+    }.get(decision, _("Your request is no longer pending"))
     return str(words)
 
 

@@ -39,7 +39,7 @@ class RepeatForm(FlaskForm):  # type: ignore[misc]
             SelectChoice("weekdays", _l("Monday to Friday")),
             SelectChoice("weekly", _l("On days of the week")),
             SelectChoice("monthly", _l("On a day of the month")),
-            SelectChoice("own", _l("By a rule of your own")),
+            SelectChoice("own", _l("By a custom rule")),
         ],
         default="weekly",
     )

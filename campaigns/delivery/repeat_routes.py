@@ -54,7 +54,7 @@ def repeat(campaign_id: int) -> Any:
     except UserError as error:
         form.form_errors.append(error.message)
         return _page(get_campaign(campaign_id), form), error.status_code
-    flash(_("Saved. Copies of this campaign go out by this rule."), "ok")
+    flash(_("Saved. Copies of this campaign are sent by this rule."), "ok")
     return _back(campaign_id)
 
 
@@ -69,7 +69,7 @@ def pause_repetition(campaign_id: int) -> Response:
 @requires(Right.LAUNCH)
 def resume_repetition(campaign_id: int) -> Response:
     """Go on with the next day."""
-    said = _("The repetition goes on. Days that passed meanwhile are not made up for.")
+    said = _("The repetition continues. Dates that passed in the meantime are not made up for.")
     return _do(campaign_id, repeat_services.resume_repetition, said)
 
 
@@ -77,7 +77,7 @@ def resume_repetition(campaign_id: int) -> Response:
 @requires(Right.LAUNCH)
 def skip_next(campaign_id: int) -> Response:
     """Leave out the next day."""
-    return _do(campaign_id, repeat_services.skip_next, _("The next date is left out."))
+    return _do(campaign_id, repeat_services.skip_next, _("The next date is skipped."))
 
 
 @bp.post("/campaigns/<int:campaign_id>/repeat/end")
@@ -93,7 +93,7 @@ def _do(campaign_id: int, change: Callable[[int], bool], said: str) -> Response:
     if change(campaign_id):
         flash(said, "ok")
     else:
-        flash(_("The repetition stands differently by now. Nothing was changed."), "info")
+        flash(_("The repetition has changed in the meantime. Nothing was changed."), "info")
     return _back(campaign_id)
 
 

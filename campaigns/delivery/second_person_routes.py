@@ -28,7 +28,7 @@ def withdraw_action(campaign_id: int, action: str) -> Any:
     """End a request for a second person: withdrawn by whoever asked, declined by anybody else."""
     if second.withdraw(campaign_id, by=current_user.id):
         send_approval_mails(campaign_id)
-        flash(_("It is not asked for any more. Nothing was sent."), "ok")
+        flash(_("The request was withdrawn. Nothing was sent."), "ok")
     return redirect(url_for("delivery.action_form", campaign_id=campaign_id, action=action), code=303)
 
 

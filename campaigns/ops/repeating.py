@@ -38,7 +38,7 @@ def _words_of(name: str) -> str:
         "delivery.freeze_campaign": _("Safe: recipients are written down once; a second time changes nothing."),
         "delivery.publish_round": _("Safe: only batches that nobody sends, with people who still wait, are started."),
         "delivery.cancel_rest": _("Safe: it marks only people who still wait."),
-        "delivery.return_rows": _("Safe: it puts each of those people back in line once."),
+        "delivery.return_rows": _("Safe: it queues each of those people again once."),
         "audience.check_import": _("Safe: an import that was checked already is left as it is."),
         "audience.save_import": _("Safe: it goes on after the last row that was saved."),
         "audience.report_import": _("Safe: an import is closed once."),

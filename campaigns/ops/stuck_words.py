@@ -34,10 +34,10 @@ def _what(stuck: Stuck) -> str:
     number = format_number(stuck.count)
     words = {
         StuckKind.LONG_TASK: _("Runs too long: %(task)s", task=task_words(stuck.task)),
-        StuckKind.LOST_TASK: _("Its worker has fallen silent: %(task)s", task=task_words(stuck.task)),
-        StuckKind.CAMPAIGN_LATE: _("A campaign that should have begun has not"),
+        StuckKind.LOST_TASK: _("Its worker stopped responding: %(task)s", task=task_words(stuck.task)),
+        StuckKind.CAMPAIGN_LATE: _("A campaign that should have started has not"),
         StuckKind.FREEZE: _("A campaign’s recipients are not being prepared"),
-        StuckKind.CAMPAIGN: _("A campaign is being sent, and nobody sends it"),
+        StuckKind.CAMPAIGN: _("A campaign is being sent, but no worker is sending it"),
         StuckKind.LEASE: _("A batch that a worker let go of was not taken over"),
         StuckKind.IMPORT: _("An import does not get on"),
         StuckKind.MAIL: ngettext(

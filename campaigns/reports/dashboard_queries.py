@@ -241,7 +241,7 @@ def _people_step() -> Step:
     # Whoever set the site up is a user too, so one alone is nobody yet.
     has_people = db.session.execute(select(User.id).offset(1).limit(1)).first() is not None
     return Step(
-        _("Bring in the people"),
+        _("Add your users"),
         _("Import a CSV file with their addresses, or let them sign up."),
         url_if("audience.list_imports"),
         _("Import people"),

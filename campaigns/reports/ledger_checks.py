@@ -46,7 +46,9 @@ def ledgers_that_do_not_add_up() -> Iterable[Attention]:
         yield Attention(
             kind="bad",
             text=_("“%(subject)s”: its ledger does not add up.", subject=campaign_title(campaign)),
-            detail=_("The weekly recount found other numbers than were recorded. Compare with the mail server’s log."),
+            detail=_(
+                "The weekly recount found different numbers from those recorded. Compare with the mail server’s log."
+            ),
             url=url_for("reports.report", campaign_id=campaign.id),
         )
 

@@ -23,14 +23,14 @@ from campaigns.tracking.queries import visits_of
 ANSWER_WORDS: Final[dict[Answer, Any]] = {
     Answer.NO: _l("No"),
     Answer.YES: _l("Yes, so nothing was sent"),
-    Answer.NOT_ASKED: _l("Not asked"),
-    Answer.NOT_YET: _l("Not asked yet"),
+    Answer.NOT_ASKED: _l("Not checked"),
+    Answer.NOT_YET: _l("Not checked yet"),
     Answer.NEVER: NOTHING,
 }
 SUPPRESSION_WORDS: Final[dict[str, Any]] = {
-    "hard_bounce": _l("refused for good before"),
+    "hard_bounce": _l("permanently refused before"),
     "complaint": _l("complained"),
-    "by_hand": _l("put there by hand"),
+    "by_hand": _l("added by hand"),
     "unsubscribed": _l("unsubscribed and deleted since"),
 }
 

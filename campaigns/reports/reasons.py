@@ -20,7 +20,7 @@ from campaigns.mail.replies import Reason
 from campaigns.presentation import mask_address
 
 REASON_WORDS: Final[dict[str, Any]] = {
-    Reason.ACCEPTED: _l("Taken by the mail server"),
+    Reason.ACCEPTED: _l("Accepted by the mail server"),
     Reason.NO_SUCH_ADDRESS: _l("No such address"),
     Reason.NO_SUCH_DOMAIN: _l("No such domain"),
     Reason.BAD_ADDRESS: _l("The address is not well formed"),
@@ -28,7 +28,7 @@ REASON_WORDS: Final[dict[str, Any]] = {
     Reason.MAILBOX_DISABLED: _l("The mailbox is closed"),
     Reason.MAILBOX_MOVED: _l("The mailbox has moved"),
     Reason.MAILBOX_FULL: _l("The mailbox is full"),
-    Reason.GREYLISTED: _l("Put off on purpose, to be tried again later"),
+    Reason.GREYLISTED: _l("Deferred by the receiving server"),
     Reason.THROTTLED: _l("Too many mails in a short time"),
     Reason.BLOCKED: _l("Blocked by the receiving side"),
     Reason.NOT_AUTHENTICATED: _l("The sender's domain is not proved (SPF, DKIM, DMARC)"),
@@ -37,7 +37,7 @@ REASON_WORDS: Final[dict[str, Any]] = {
     Reason.TOO_MANY_RECIPIENTS: _l("Too many recipients at once"),
     Reason.NOT_DELIVERABLE: _l("Not deliverable at the moment"),
     Reason.SENDER_REFUSED: _l("The mail server refuses the sender address"),
-    Reason.RELAY_DENIED: _l("The mail server does not send mail on for us"),
+    Reason.RELAY_DENIED: _l("The mail server does not relay our mail"),
     Reason.CLIENT_REFUSED: _l("The mail server refuses this machine"),
     Reason.AUTH_REQUIRED: _l("The mail server asks for a log-in"),
     Reason.AUTH_FAILED: _l("The mail server refused the log-in"),
@@ -54,7 +54,7 @@ REASON_WORDS: Final[dict[str, Any]] = {
     Reason.TIMEOUT: _l("The mail server did not answer in time"),
     Reason.CONNECTION_LOST: _l("The connection to the mail server was lost"),
     Reason.PROTOCOL_ERROR: _l("The mail server's answer made no sense"),
-    Reason.TRY_LATER: _l("Refused for the moment"),
+    Reason.TRY_LATER: _l("Temporarily refused"),
     Reason.REFUSED: _l("Refused without a reason"),
     "worker_lost": _l("The sending process ended before the answer came"),
     "not_handed_over": _l("The sending process ended before this mail was handed over, and the campaign has ended"),
@@ -63,10 +63,14 @@ REASON_WORDS: Final[dict[str, Any]] = {
     DAY_LIMIT: _l("The limit of mails for 24 hours is reached"),
     LEFT: _l("A person has decided to leave it as it is"),
     COPIED: _l("The database was copied or restored while this was being sent. Look how far it came before you go on"),
-    Rest.UNCERTAIN.pause_reason: _l("Those whose mail had no answer are put back in line. It goes on by itself"),
-    Rest.FAILED.pause_reason: _l("Those who failed for a time are put back in line. It goes on by itself"),
-    Rest.CANCELLED.pause_reason: _l("Those whom a cancel left out are put back in line. It goes on by itself"),
-    TOO_MANY_FAILURES: _l("Too many mails were refused for good"),
+    Rest.UNCERTAIN.pause_reason: _l(
+        "The people whose mail had no answer are being queued again. It continues by itself"
+    ),
+    Rest.FAILED.pause_reason: _l("The temporary failures are being queued again. It continues by itself"),
+    Rest.CANCELLED.pause_reason: _l(
+        "The people left out by the cancellation are being queued again. It continues by itself"
+    ),
+    TOO_MANY_FAILURES: _l("Too many mails were permanently refused"),
     **EXCLUSION_WORDS,
 }
 
@@ -84,7 +88,7 @@ def describe_reason(reason: str | None, state: str = "") -> str:
 def describe_state(state: str, reply: str | None = "") -> str:
     """Return what a row's state means for the person, in one sentence; the server's reply tells for how long."""
     if state == DeliveryState.FAILED and (reply or "").startswith("4"):
-        return str(_("The mail was refused for the moment until the time for trying again was up."))
+        return str(_("The mail was temporarily refused until the time for trying again was up."))
     return str(_STATE_SENTENCES.get(state, state))
 
 
@@ -118,9 +122,9 @@ _STATE_WORDS: Final[dict[str, Any]] = {
 _STATE_SENTENCES: Final[dict[str, Any]] = {
     DeliveryState.WAITING: _l("Waiting for its turn."),
     DeliveryState.SENDING: _l("On its way right now."),
-    DeliveryState.SENT: _l("The mail server has taken the mail."),
-    DeliveryState.FAILED: _l("The mail was refused for good and will not be tried again."),
-    DeliveryState.DEFERRED: _l("The mail could not go for the moment and will be tried again."),
+    DeliveryState.SENT: _l("The mail server has accepted the mail."),
+    DeliveryState.FAILED: _l("The mail was permanently refused and will not be tried again."),
+    DeliveryState.DEFERRED: _l("The mail could not be sent yet and will be tried again."),
     DeliveryState.UNCERTAIN: _l(
         "The mail was handed over, but the answer is not known. It may have arrived. It is not sent again by itself."
     ),

@@ -39,7 +39,7 @@ def dates_not_sent() -> Iterable[Attention]:
         yield Attention(
             kind="bad",
             text=_("“%(subject)s” did not go out on %(date)s.", subject=title, date=day),
-            detail=occurrence.reason or _("Its time was missed by too much to send it unasked."),
+            detail=occurrence.reason or _("Its time had passed too long ago to send it without asking."),
             url=url_for("delivery.repeat_form", campaign_id=campaign_id),
             right=Right.LAUNCH,
         )

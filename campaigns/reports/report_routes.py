@@ -140,7 +140,7 @@ def people_file(campaign_id: int) -> Response:
     rows = report_queries.count_people(campaign_id, states=states)
     _record_file("report.people_exported", campaign, rows=rows, state=state)
     header = [
-        _("Address"), _("State"), _("Reason"), _("Attempts"), _("Settled at (UTC)"), _("The server's words"),
+        _("Address"), _("State"), _("Reason"), _("Attempts"), _("Settled at (UTC)"), _("Server response"),
         _("First opened (UTC)"), _("First clicked (UTC)"),
     ]  # fmt: skip
     people = report_queries.read_people(campaign_id, states=states)
@@ -152,7 +152,7 @@ def people_file(campaign_id: int) -> Response:
 def failures_file(campaign_id: int) -> Response:
     """Answer with the refusals by reason."""
     campaign = get_campaign(campaign_id)
-    header = [_("State"), _("Reason"), _("In words"), _("People"), _("The server's words")]
+    header = [_("State"), _("Reason"), _("In words"), _("People"), _("Server response")]
     rows = [
         (row.state, row.reason, describe_reason(row.reason, row.state), row.people, shown_reply(row.reply))
         for row in report_queries.refusals(campaign_id)

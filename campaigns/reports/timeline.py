@@ -28,7 +28,7 @@ CAMPAIGN_DEEDS: Final[dict[str, tuple[str, Any]]] = {
     "campaign.paused": ("paused", _l("The campaign was paused")),
     "campaign.resumed": ("sending", _l("The campaign went on")),
     "campaign.cancelled": ("cancelled", _l("The campaign was cancelled for those who still waited")),
-    "campaign.sent_to_rest": ("sending", _l("Those whom the cancel had left out were put back in line")),
+    "campaign.sent_to_rest": ("sending", _l("The people left out by the cancellation were queued again")),
 }
 PHASE_WORDS: Final[dict[str, Any]] = {
     Phase.ADDRESS: _l("the address itself"),
@@ -75,7 +75,7 @@ def _counted(campaign: Campaign, row: Delivery) -> Step:
     if row.state == D.EXCLUDED:
         return Step(campaign.frozen_at, "excluded", _("Left out when the recipients were counted"),
                     [describe_reason(row.reason)])  # fmt: skip
-    place = _("Place %(number)s of this campaign's recipients", number=format_number(row.position))
+    place = _("Recipient %(number)s of this campaign", number=format_number(row.position))
     return Step(campaign.frozen_at, "neutral", _("Counted among the recipients"), [place])
 
 
@@ -106,15 +106,17 @@ def _title(attempt: DeliveryAttempt) -> str:
     number = format_number(attempt.try_number)
     match attempt.outcome:
         case Outcome.DEFERRED:
-            return str(_("Try %(number)s: refused for now", number=number))
+            return str(_("Attempt %(number)s: temporarily refused", number=number))
         case Outcome.FAILED if attempt.code == 0:
             return str(_("It cannot be sent to this address, so no server was asked"))
         case Outcome.FAILED if attempt.code < 500:
-            return str(_("Try %(number)s: refused for now, and the time for trying again was up", number=number))
+            return str(
+                _("Attempt %(number)s: temporarily refused, and the time for trying again was up", number=number)
+            )
         case Outcome.FAILED:
-            return str(_("Try %(number)s: refused for good", number=number))
+            return str(_("Attempt %(number)s: permanently refused", number=number))
         case Outcome.UNCERTAIN:
-            return str(_("Try %(number)s: handed over, and the answer is not known", number=number))
+            return str(_("Attempt %(number)s: handed over, and the answer is not known", number=number))
         case Outcome.LEFT:
             return str(_("Somebody decided to leave it as it is: not certain"))
         case Outcome.SENT_AGAIN:
@@ -152,7 +154,7 @@ def _ledger(row: Delivery, attempts: Sequence[DeliveryAttempt]) -> Iterator[Step
     number = format_number(row.attempts)
     match row.state:
         case D.SENT:
-            yield Step(row.settled_at, "sent", _("Try %(number)s: accepted by the mail server", number=number),
+            yield Step(row.settled_at, "sent", _("Attempt %(number)s: accepted by the mail server", number=number),
                        (), row.reply or "")  # fmt: skip
         case D.SKIPPED:
             yield Step(row.settled_at, "skipped", _("Left out when it was this mail's turn"),

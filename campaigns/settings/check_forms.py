@@ -19,7 +19,7 @@ class DomainCheckForm(FlaskForm):  # type: ignore[misc]
     """Which keys and which machines' addresses to look at; both may be left empty."""
 
     selectors = StringField(
-        _l("DKIM selectors"), description=_l("As your mail server or provider calls them. Several with blanks between.")
+        _l("DKIM selectors"), description=_l("The names your mail server or provider uses, separated by spaces.")
     )
     addresses = StringField(
         _l("IP addresses that mail leaves from"),

@@ -52,12 +52,12 @@ class GeneralForm(SectionForm):
     name = StringField(
         _l("Name of the site"),
         [
-            DataRequired(_l("Enter what the site is called.")),
+            DataRequired(_l("Enter the name of the site.")),
             Length(max=100, message=_l("Use at most 100 characters.")),
             check_printable,
         ],
         [one_line],
-        description=_l("Stands at the top of every mail and page."),
+        description=_l("Shown at the top of every mail and page."),
     )
     language = SelectField(
         _l("Language of the site"),
@@ -69,7 +69,7 @@ class GeneralForm(SectionForm):
         _l("Postal address"),
         [Length(max=300, message=_l("Use at most 300 characters.")), check_printable],
         [one_line],
-        description=_l("Stands in the footer of every mail; many laws ask for it."),
+        description=_l("Shown in the footer of every mail; many laws require it."),
     )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -84,7 +84,7 @@ class SenderForm(SectionForm):
         _l("Sender name"),
         [Length(max=100, message=_l("Use at most 100 characters.")), check_printable],
         [one_line],
-        description=_l("Without one, the name of the site."),
+        description=_l("Leave empty to use the name of the site."),
     )
     sender_address = StringField(
         _l("Sender address"),
@@ -104,19 +104,19 @@ class RatesForm(SectionForm):
     """How fast mail goes out."""
 
     rate_per_second = NumberField(
-        _l("Most mails in a second"),
+        _l("Mails per second, at most"),
         [_NEEDED, rate(most=MOST_RATE)],
-        description=_l("Of all campaigns and workers together. 0 is no limit."),
+        description=_l("For all campaigns and workers together. 0 means no limit."),
     )
-    rate_per_day = _number(_l("Most mails in 24 hours"), least=0, most=MOST_PEOPLE, about=_l("0 is no limit."))
+    rate_per_day = _number(_l("Mails per 24 hours, at most"), least=0, most=MOST_PEOPLE, about=_l("0 means no limit."))
     rate_per_domain = RatesField(
-        _l("Most mails in a second to single domains"),
+        _l("Mails per second to single domains, at most"),
         [check_domain_rates],
         widget=TextArea(),
-        description=_l("One in a line: gmail.com 20. Others do not wait for those who have to."),
+        description=_l("One per line, such as: gmail.com 20. Mail to other domains does not wait."),
     )
     batch_size = _number(
-        _l("Most people in a batch"),
+        _l("People per batch, at most"),
         least=1,
         most=10_000,
         about=_l("For campaigns that start from now on. Below 20 times as many people, batches are smaller."),
@@ -125,15 +125,15 @@ class RatesForm(SectionForm):
         _l("Hours until we give up"),
         least=0,
         most=240,
-        about=_l("So long a mail is tried again that was refused for the moment."),
+        about=_l("How long a temporarily refused mail is tried again."),
     )
     brake_failed_percent = _number(
-        _l("Share of permanent refusals that stops a campaign, percent"),
+        _l("Share of permanent refusals that pauses a campaign, percent"),
         least=0,
         most=100,
-        about=_l("It is paused then, and a person decides. 0 is never."),
+        about=_l("A person then decides how to go on. 0 means never."),
     )
-    brake_after = _number(_l("Mails before that share is looked at"), least=1, most=1_000_000)
+    brake_after = _number(_l("Number of mails before that share counts"), least=1, most=1_000_000)
 
 
 class SafetyForm(SectionForm):
@@ -143,19 +143,19 @@ class SafetyForm(SectionForm):
         _l("Seconds in which a launch can be taken back"),
         least=0,
         most=600,
-        about=_l("Nothing is sent before they are over. 0 to 600."),
+        about=_l("Nothing is sent before they have passed. 0 to 600."),
     )
     confirm_from = _number(
-        _l("From how many people the number has to be typed"),
+        _l("Number of people from which the number has to be typed"),
         least=1,
         most=MOST_PEOPLE,
-        about=_l("To launch to that many or more. 1 is always."),
+        about=_l("For launches to that many people or more. 1 means always."),
     )
     approve_from = _number(
-        _l("From how many people a second person has to approve"),
+        _l("Number of people from which a second person has to approve"),
         least=0,
         most=MOST_PEOPLE,
-        about=_l("Somebody else who may launch, never the one who asks for it. 0 is never."),
+        about=_l("Somebody else who may launch, never the person who asks for it. 0 means never."),
     )
 
 
@@ -164,13 +164,11 @@ class TrackingForm(SectionForm):
 
     track_opens = BooleanField(
         _l("Count openings"),
-        description=_l(
-            "By an invisible picture. An estimate, and in several countries people have to agree to it first."
-        ),
+        description=_l("Uses an invisible picture. An estimate, and several countries require consent first."),
     )
     track_clicks = BooleanField(
         _l("Count clicks"),
-        description=_l("Links lead by this site, which notes who follows which, without addresses or devices."),
+        description=_l("Links go through this site, which records who follows which, but no IP addresses or devices."),
     )
 
 
@@ -178,9 +176,9 @@ class LoginsForm(SectionForm):
     """Who has to log in with a second step."""
 
     two_step_required_from = SelectField(
-        _l("Two-step log-in is required of"),
+        _l("Two-step log-in is required for"),
         choices=[SelectChoice(word, TWO_STEP_WORDS[word]) for word in TWO_STEP_FROM],
-        description=_l("A code of an app after the password. Everybody else may use it."),
+        description=_l("An app code after the password. Everybody else may use it too."),
     )
 
 
@@ -191,7 +189,7 @@ class RetentionForm(SectionForm):
         _l("Failed tasks, days"), about=_l("Those that somebody has dealt with; the others stay for 90 days at least.")
     )
     keep_mails_days = _days(
-        _l("Single mails, days"), about=_l("To whom a verification, reset or test mail went, never its content.")
+        _l("Single mails, days"), about=_l("Who was sent a verification, reset or test mail, never its content.")
     )
     keep_imports_days = _days(
         _l("Imports, days"), about=_l("With the rows that were refused, which hold addresses. The people stay.")
@@ -201,17 +199,17 @@ class RetentionForm(SectionForm):
         about=_l("Who opened and clicked, from the end of a campaign on. The numbers of the report stay."),
     )
     keep_attempts_days = _days(
-        _l("Attempts that were not accepted, days"),
-        about=_l("With the mail server's words, for each person. The last answer stays with the campaign."),
+        _l("Failed delivery attempts, days"),
+        about=_l("With the mail server's response, for each person. The last answer stays with the campaign."),
     )
-    keep_audit_days = _days(_l("Activity log, days"), about=_l("Who did what and when. Some laws ask for years."))
+    keep_audit_days = _days(_l("Activity log, days"), about=_l("Who did what and when. Some laws require years."))
 
 
 class PublicForm(SectionForm):
     """What people see who are not logged in."""
 
     signups_open = BooleanField(
-        _l("Anybody may sign up"),
+        _l("Anyone may sign up"),
         description=_l("Without it the sign-up page says that it is closed. People who are here stay, and can log in."),
     )
 

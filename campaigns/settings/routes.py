@@ -57,7 +57,7 @@ def save(key: str) -> Any:
         form.version.data, form.version.raw_data = now.version, None
         return _page(chosen, now, form, theirs=theirs), conflict.status_code
     flash(
-        _("Saved. It applies within seconds, to campaigns under way too.") if changed else _("Nothing was changed."),
+        _("Saved. It applies within seconds, also to campaigns being sent.") if changed else _("Nothing was changed."),
         "ok",
     )
     return redirect(url_for("settings.section", key=key), code=303)

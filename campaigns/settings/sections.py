@@ -26,15 +26,16 @@ SECTIONS: Final = {
     section.key: section
     for section in (
         Section(
-            "general", _l("General"), _l("What the site is called, its language and its time zone."), "settings",
+            "general", _l("General"), _l("The name, language and time zone of the site."), "settings",
             ("name", "language", "timezone", "postal_address"), is_of_site=True,
         ),
         Section(
-            "senders", _l("Senders"), _l("Who mail is from, and what its domain has to say about that."), "at-sign",
+            "senders", _l("Senders"), _l("Who mail is from, and the records its domain needs."), "at-sign",
             ("sender_name", "sender_address", "reply_to"), is_of_site=True,
         ),
         Section(
-            MAIL, _l("Mail servers"), _l("Which servers take the mail, and a test with everything they say."), "server",
+            MAIL, _l("Mail servers"), _l("The servers that deliver your mail, and a test that shows everything they "
+                                         "say."), "server",
             ("mail_servers",),
         ),
         Section(
@@ -43,7 +44,7 @@ SECTIONS: Final = {
              "brake_failed_percent", "brake_after"),
         ),
         Section(
-            "safety", _l("Sending safety"), _l("What stands between a click and a mail to everybody."), "shield",
+            "safety", _l("Sending safety"), _l("Safeguards between a click and a mail to everybody."), "shield",
             ("hold_seconds", "confirm_from", "approve_from"),
         ),
         Section(
@@ -51,16 +52,16 @@ SECTIONS: Final = {
             ("track_opens", "track_clicks"),
         ),
         Section(
-            "logins", _l("Log-in"), _l("Whose role needs a second step to log in."), "lock",
+            "logins", _l("Log-in"), _l("Which roles need a second step to log in."), "lock",
             ("two_step_required_from",),
         ),
         Section(
-            "retention", _l("Retention"), _l("What is deleted when nobody needs it any more."), "hourglass",
+            "retention", _l("Retention"), _l("When old records are deleted."), "hourglass",
             ("keep_failures_days", "keep_mails_days", "keep_imports_days", "keep_tracking_days", "keep_attempts_days",
              "keep_audit_days"),
         ),
         Section(
-            "public", _l("Public pages"), _l("What people see who are not logged in."), "globe",
+            "public", _l("Public pages"), _l("What people who are not logged in see."), "globe",
             ("signups_open",), is_of_site=True,
         ),
     )

@@ -39,8 +39,8 @@ class ServerForm(FlaskForm):  # type: ignore[misc]
         ],
         default="starttls",
     )
-    port = StringField(_l("Port"), filters=[one_line], description=_l("Empty is the usual one."))
-    username = StringField(_l("User name"), [check_printable], [one_line], description=_l("Empty: no log-in."))
+    port = StringField(_l("Port"), filters=[one_line], description=_l("Leave empty for the usual port."))
+    username = StringField(_l("User name"), [check_printable], [one_line], description=_l("Leave empty for no log-in."))
     password = PasswordField(_l("Password"))
     weight = StringField(
         _l("Weight"),

@@ -72,7 +72,7 @@ def _edit(place: int | None) -> Any:
         form.form_errors.append(f"{conflict.message} {_('Look at the list before you save again.')}")
         form.version.data = queries.section_version(MAIL)
         return _server_page(form, place), 409
-    flash(_("Saved. New connections use it within seconds, campaigns under way too."), "ok")
+    flash(_("Saved. New connections use it within seconds, also for campaigns being sent."), "ok")
     return _back()
 
 

@@ -39,12 +39,12 @@ STEP_WORDS: Final[dict[str, Any]] = {
 NO_WORKER: Final = _l("It waits for the workers, and nothing is lost. The jobs page says what is wrong.")
 ERROR_WORDS: Final[dict[str, Any]] = {
     "gone": _l("This mail server is not in use any more."),
-    "sender": _l("No mail can come from the sender address. Mend it first."),
+    "sender": _l("Mail cannot be sent from the sender address. Fix it first."),
 }
 LEVEL_WORDS: Final[dict[Level, tuple[str, Any]]] = {
-    Level.OK: ("ok", _l("In order")),
+    Level.OK: ("ok", _l("OK")),
     Level.NOTE: ("neutral", _l("Not known")),
-    Level.WARN: ("warn", _l("Could be better")),
+    Level.WARN: ("warn", _l("Needs improvement")),
     Level.BAD: ("bad", _l("Wrong")),
 }
 TWO_STEP_WORDS: Final[dict[str, Any]] = {
@@ -94,7 +94,7 @@ def describe_pace(people: int, settings: Settings) -> str:
     seconds = seconds_for(people, settings)
     if not seconds:
         return str(
-            _("Without a limit: as fast as the mail servers take it. A campaign now goes to %(count)s.", count=count)
+            _("Without a limit: as fast as the mail servers accept it. A campaign now goes to %(count)s.", count=count)
         )
     return str(
         _(
@@ -116,7 +116,7 @@ def describe_two_step(team: Collection[User]) -> str:
         without,
         people=format_number(without),
     )
-    then = _("Those of whom it is required set it up at the next page they open. Nobody is locked out.")
+    then = _("Those who need it set it up on the next page they open. Nobody is locked out.")
     return f"{count} {then}"
 
 
@@ -141,7 +141,7 @@ def describe_test(result: TriedMail, address: str) -> Verdict:
     """Return what came of a test mail in words."""
     if result.was_taken:
         text = _("It is on its way to %(address)s. If it does not arrive, look in the spam folder.", address=address)
-        return Verdict("ok", _("The mail server took the test mail."), text)
+        return Verdict("ok", _("The mail server accepted the test mail."), text)
     if (failure := result.failure) is None:
         return Verdict("bad", _("The test mail was not sent."), "")
     step = describe_step(failure.phase)
@@ -149,20 +149,20 @@ def describe_test(result: TriedMail, address: str) -> Verdict:
     if failure.is_uncertain:
         return Verdict("warn", _("The mail was handed over, but the answer did not come."), text)
     code = f" ({failure.code})" if failure.code else ""
-    return Verdict("bad", _("The mail server did not take the test mail.") + code, text)
+    return Verdict("bad", _("The mail server did not accept the test mail.") + code, text)
 
 
 def describe_unsent(standing: Standing, error: str | None) -> Verdict:
     """Return in words why there is nothing to show of a test mail, or not yet."""
     if standing is Standing.LATE:
-        return Verdict("warn", _("No worker has taken it up yet."), str(NO_WORKER))
+        return Verdict("warn", _("No worker has picked it up yet."), str(NO_WORKER))
     if standing.is_open:
-        text = _("This takes up to a minute. What comes of it appears here by itself.")
+        text = _("This takes up to a minute. The result appears here by itself.")
         return Verdict("info", _("The test mail is being sent."), text)
     if standing is Standing.BROKEN_OFF:
         text = _("The worker ended while it was sent. Whether the mail went out is not known.")
-        return Verdict("bad", _("It was broken off."), text)
+        return Verdict("bad", _("It was interrupted."), text)
     if standing is Standing.DROPPED:
         text = _("The test mail was not sent, and is not sent later.")
-        return Verdict("bad", _("No worker took it up in time."), text)
+        return Verdict("bad", _("No worker picked it up in time."), text)
     return Verdict("bad", _("The test mail was not sent."), str(ERROR_WORDS.get(error or "", "")))

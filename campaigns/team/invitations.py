@@ -147,7 +147,7 @@ def accept(token: str, *, password: str | None) -> User:
     invitation = opened.invitation
     if opened.state is not InvitationState.READY or invitation is None or not _close(invitation, cancelled=False):
         db.session.rollback()
-        raise Conflict(_("This invitation is no longer good. Ask for another."))
+        raise Conflict(_("This invitation is no longer valid. Ask for another."))
     user = find_user(invitation.address_key) or _new_person(invitation)
     if not user.has_account:
         user.password_hash = hash_password(password or secrets.token_urlsafe(32))

@@ -107,7 +107,7 @@ def test_a_new_password_ends_every_other_log_in_and_is_told_by_mail(
     [
         ("wrong password", NEW, "not your current password"),
         (PASSWORD, "short", "at least 12"),
-        (PASSWORD, "dana.dana.dana", "made of your address"),
+        (PASSWORD, "dana.dana.dana", "based on your address"),
         ("", NEW, "Enter your current password"),
     ],
 )

@@ -215,8 +215,8 @@ def test_mail_speaks_the_language_of_the_page_it_came_from(
         ({"email": ""}, "Enter your e-mail address"),
         ({"password": "too short"}, "at least 12"),
         ({"password": "x" * 129}, "at most 128"),
-        ({"password": "Passw0rd!2026"}, "first that are tried"),
-        ({"password": "bomi.bomi.2026"}, "made of your address"),
+        ({"password": "Passw0rd!2026"}, "first that attackers try"),
+        ({"password": "bomi.bomi.2026"}, "based on your address"),
         ({"name": "a\x00b"}, "cannot be shown"),
     ],
 )

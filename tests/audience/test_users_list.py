@@ -233,7 +233,7 @@ def test_an_address_page_number_is_no_person(owner_client: FlaskClient, owner: U
 
 def test_a_new_site_says_how_people_come_in(owner_client: FlaskClient) -> None:
     page = owner_client.get("/users").text
-    assert "Nobody here yet but those who run the site" in page
+    assert "No users yet except the people who run the site" in page
     assert 'href="/users/new"' in page
     make_user("first@example.com")
-    assert "Nobody here yet" not in owner_client.get("/users").text
+    assert "No users yet" not in owner_client.get("/users").text

@@ -225,7 +225,7 @@ def test_roles_are_given_and_changed_in_the_team_and_this_page_leads_there(
 
 def test_deleting_asks_first(owner_client: FlaskClient, person: User) -> None:
     page = owner_client.get(f"/users/{person.id}/delete")
-    assert "Nobody can bring them back." in page.text
+    assert "This cannot be undone." in page.text
     assert again(person)
 
 

@@ -177,7 +177,7 @@ def test_all_uncertain_are_sent_to_again_once_however_often_it_is_clicked(
     for _click in range(2):
         post(owner_client, campaign_id, "send-again", fields)
     page = owner_client.get(f"/campaigns/{campaign_id}/progress").text
-    assert "are put back in line" in page
+    assert "are being queued again" in page
     send()
     assert len(sink.mails) == 3
     assert state_of(campaign_id) == "sent"
@@ -188,9 +188,9 @@ def test_only_those_who_failed_for_a_time_are_tried_again_with_the_number_first(
 ) -> None:
     campaign_id = ended(6, GAVE_UP, NO_USER, GAVE_UP)
     failures = owner_client.get(f"/campaigns/{campaign_id}/report/failures").text
-    assert "Try 2 people again who failed for a time" in failures
+    assert "Try 2 temporary failures again" in failures
     page = text(owner_client.get(f"/campaigns/{campaign_id}/after/retry-failed").text)
-    assert "2 people's mails were refused for the moment only" in page.replace("&#39;", "'")
+    assert "2 people's mails were only temporarily refused" in page.replace("&#39;", "'")
     assert "Send to 2 people" in page
     post(owner_client, campaign_id, "retry-failed", open_form(owner_client, campaign_id, "retry-failed"))
     send()

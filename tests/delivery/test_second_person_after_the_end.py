@@ -93,7 +93,7 @@ def test_the_rest_goes_out_when_a_second_person_has_approved_it(
     mails = db.session.query(OutboxMail).filter_by(kind="approval_asked").all()
     assert [mail.to_address for mail in mails] == ["grace@example.com"]
     assert "one of these people has to approve it: grace@example.com" in page_of(owner_client, cancelled)
-    assert "Look and decide" in other_client.get(f"/campaigns/{cancelled}/report").text
+    assert "Review and decide" in other_client.get(f"/campaigns/{cancelled}/report").text
     assert "Asked for by: Ada." in page_of(other_client, cancelled)
     assert press(other_client, cancelled).location.endswith("/progress")
     campaign = db.session.get_one(Campaign, cancelled)
@@ -180,7 +180,7 @@ def test_a_request_that_was_overtaken_is_told_too(
     assert db.session.get_one(Campaign, campaign_id).reopening_asked == ""
     run_queued("mail.now")
     (mail,) = sink.to("ada@example.com")
-    assert subject_of(mail) == "Not asked for any more: November · Carillon"
+    assert subject_of(mail) == "No longer requested: November · Carillon"
     assert "Something else was done or asked for since." in mail.text
 
 
@@ -194,7 +194,7 @@ def test_another_request_takes_the_place_of_the_first(
     send_approval_mails(cancelled)
     run_queued("mail.now")
     owner_mails = [subject_of(mail) for mail in sink.to("ada@example.com")]
-    assert "Not asked for any more: November · Carillon" in owner_mails
+    assert "No longer requested: November · Carillon" in owner_mails
 
 
 def test_an_approved_launch_covers_its_rest_and_not_a_second_mail_to_anybody(

@@ -162,8 +162,8 @@ def test_the_uncertain_are_left_or_sent_to_again_by_name(
         check_equations(page, totals.recipients)
         expect(page.locator("#uncertain")).not_to_contain_text(again)
         assert in_order(
-            desk.follow(again), "Counted among the recipients", "Try 1: handed over, and the answer is not known",
-            f"Somebody decided to send it once more By: {OWNER}", "Try 2: accepted by the mail server",
+            desk.follow(again), "Counted among the recipients", "Attempt 1: handed over, and the answer is not known",
+            f"Somebody decided to send it once more By: {OWNER}", "Attempt 2: accepted by the mail server",
         ), desk.follow(again)  # fmt: skip
         assert in_order(
             desk.follow(left),
@@ -187,7 +187,7 @@ def test_those_who_failed_for_a_time_are_tried_again_and_nobody_else(
         before = desk.mails()
 
         page.goto(desk.report())
-        page.get_by_role("link", name="Try 3 people again who failed for a time").click()
+        page.get_by_role("link", name="Try 3 temporary failures again").click()
         expect(page.locator(".launch-figure")).to_contain_text("3")
         page.get_by_role("button", name="Send to 3 people").click()
         expect(page.locator("#messages")).to_contain_text("3 people wait again.")
@@ -199,12 +199,12 @@ def test_those_who_failed_for_a_time_are_tried_again_and_nobody_else(
         page.goto(desk.report())
         check_equations(page, totals.recipients)
         assert in_order(
-            desk.follow(refused[0]), "Try 1: refused for now, and the time for trying again was up",
-            f"Somebody decided to try it again By: {OWNER}", "Try 2: accepted by the mail server",
+            desk.follow(refused[0]), "Attempt 1: temporarily refused, and the time for trying again was up",
+            f"Somebody decided to try it again By: {OWNER}", "Attempt 2: accepted by the mail server",
         )  # fmt: skip
         (gone,) = failed_people(experiment, "550%")
         steps = desk.follow(gone)
-        assert in_order(steps, "Try 1: refused for good")
+        assert in_order(steps, "Attempt 1: permanently refused")
         assert "the recipient (RCPT)" in steps[-1]
         assert "550 5.1.1 No such user" in steps[-1]
 
@@ -228,8 +228,8 @@ def test_exactly_the_rest_of_a_cancelled_campaign_is_sent(
         page.goto(desk.report())
         check_equations(page, experiment.totals().recipients)
         assert in_order(
-            desk.follow(late[0]), "Counted among the recipients", "The campaign was cancelled", "put back in line",
-            "Try 1: accepted by the mail server",
+            desk.follow(late[0]), "Counted among the recipients", "The campaign was cancelled", "queued again",
+            "Attempt 1: accepted by the mail server",
         )  # fmt: skip
 
 
@@ -247,19 +247,19 @@ def test_a_second_person_declines_the_rest_and_then_approves_it(
         ask_for_the_rest(desk, len(late))
         desk.wait_for_mails_since(before, {SECOND: 1})
         second.goto(desk.report())
-        second.get_by_role("link", name="Look and decide").click()
+        second.get_by_role("link", name="Review and decide").click()
         expect(second.locator("main")).to_contain_text(f"Asked for by: {OWNER}.")
         assert axe_violations(second) == []
         second.get_by_role("button", name="Decline").click()
-        expect(second.locator("#messages")).to_contain_text("It is not asked for any more. Nothing was sent.")
+        expect(second.locator("#messages")).to_contain_text("The request was withdrawn. Nothing was sent.")
         desk.wait_for_mails_since(before, {SECOND: 1, OWNER: 1})
         page.goto(desk.report())
-        expect(page.get_by_role("link", name="Look and decide")).to_have_count(0)
+        expect(page.get_by_role("link", name="Review and decide")).to_have_count(0)
 
         ask_for_the_rest(desk, len(late))
         desk.wait_for_mails_since(before, {SECOND: 2, OWNER: 1})
         second.goto(desk.report())
-        second.get_by_role("link", name="Look and decide").click()
+        second.get_by_role("link", name="Review and decide").click()
         second.get_by_role("button", name=f"Send to {len(late)} people").click()
         expect(second.locator("#messages")).to_contain_text(f"{len(late)} people wait again.")
         desk.wait_for_end()
@@ -268,9 +268,7 @@ def test_a_second_person_declines_the_rest_and_then_approves_it(
         desk.wait_for_mails_since(before, Counter(late) + told)
         page.goto(desk.report())
         check_equations(page, experiment.totals().recipients)
-        assert in_order(
-            desk.follow(late[0]), "The campaign was cancelled", f"put back in line By: {SECOND}", "accepted"
-        )
+        assert in_order(desk.follow(late[0]), "The campaign was cancelled", f"queued again By: {SECOND}", "accepted")
         assert windows.console == []
 
 

@@ -60,7 +60,7 @@ def test_forget_the_password_and_choose_a_new_one(windows: Windows, site: Instal
     on_the_road.get_by_role("link", name="Forgot your password?").click()
     on_the_road.locator("#email").fill(address)
     on_the_road.get_by_role("button", name="Send the link").click()
-    expect(on_the_road.locator("h1")).to_have_text("Look into your mailbox")
+    expect(on_the_road.locator("h1")).to_have_text("Check your inbox")
     choose = open_mailed_link(on_the_road, site, address, since=before)
     choose.locator("#password").fill("a brand new pass phrase")
     choose.get_by_role("button", name="Set the password").click()

@@ -43,7 +43,7 @@ def test_log_in_write_and_launch_by_keyboard(windows: Windows, site: Installatio
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
-    tab_to(page, page.get_by_role("button", name="New campaign"))
+    tab_to(page, page.get_by_role("button", name="Create campaign"))
     page.keyboard.press("Enter")
     page.wait_for_url("**/edit")
     tab_to(page, page.locator("#subject"))

@@ -29,7 +29,7 @@ def test_pause_and_go_on(windows: Windows, site: Installation) -> None:
     check_equations(page, len(recipients))
     assert len(site.arrivals("소식 다")) < len(recipients)
 
-    page.get_by_role("button", name="Go on sending").click()
+    page.get_by_role("button", name="Continue sending").click()
     wait_for_all(page)
     check_equations(page, len(recipients))
     assert site.each_got_one(campaign_id, "소식 다")

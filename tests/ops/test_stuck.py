@@ -81,7 +81,7 @@ def test_a_campaign_that_nobody_sends_is_named_and_ends_with_1(app: Flask, all_r
         rounds.plan_round(campaign_id)
     answer = ask(app)
     assert answer.exit_code == 1
-    assert "A campaign is being sent, and nobody sends it: November news, for 1 hour" in answer.output
+    assert "A campaign is being sent, but no worker is sending it: November news, for 1 hour" in answer.output
     (found,) = json.loads(ask(app, "--json").output)["stuck"]
     assert found["kind"] == "campaign"
     assert found["url"] == f"http://carillon.example.test/campaigns/{campaign_id}/progress"
@@ -198,7 +198,7 @@ def test_tasks_of_a_worker_that_fell_silent_are_named(app: Flask) -> None:
     with freeze(utcnow() - timedelta(minutes=2)):
         report(running("ops.clean_up", since=150))
     report_others()
-    assert "Its worker has fallen silent: Clean up on host:1" in ask(app).output
+    assert "Its worker stopped responding: Clean up on host:1" in ask(app).output
 
 
 def test_a_batch_of_a_worker_that_fell_silent_is_stuck_only_when_its_rows_say_so(app: Flask) -> None:

@@ -32,7 +32,7 @@ def test_a_new_site_shows_five_steps_with_their_state(owner_client: FlaskClient)
     assert "First steps" in page
     for step in (
         "Say who the mail is from",
-        "Bring in the people",
+        "Add your users",
         "Write the first campaign",
         "Send a test",
         "Launch it",
@@ -101,7 +101,7 @@ def test_tiles_count_people_and_the_mails_of_thirty_days(owner_client: FlaskClie
     page = words(owner_client)
     assert "People who receive 10 1 left out" in page
     assert "Sent in 30 days 9" in page
-    assert "Taken by mail servers 90%" in page
+    assert "Accepted by mail servers 90%" in page
     assert "Failed in 30 days 1" in page
 
 

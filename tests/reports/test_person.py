@@ -46,7 +46,7 @@ def test_a_refused_person_passed_every_rule_and_was_refused_in_the_servers_words
     owner_client: FlaskClient, ended: int
 ) -> None:
     page = words(owner_client, ended, 1)
-    assert "The mail was refused for good and will not be tried again. No such address." in page
+    assert "The mail was permanently refused and will not be tried again. No such address." in page
     assert "On the suppression list No No No" in page
     assert "Has not confirmed the address No — No" in page
     assert "Deleted since the launch — No No" in page
@@ -56,12 +56,12 @@ def test_a_refused_person_passed_every_rule_and_was_refused_in_the_servers_words
 @pytest.mark.parametrize(
     ("position", "address", "rows"),
     [
-        (6, "gone@example.org", ["Unsubscribed Decided Yes, so nothing was sent Not asked Yes, since",
-                                 "On the suppression list No Not asked No", "confirmed the address Not asked — No"]),
+        (6, "gone@example.org", ["Unsubscribed Decided Yes, so nothing was sent Not checked Yes, since",
+                                 "On the suppression list No Not checked No", "the address Not checked — No"]),
         (7, "new@example.org", ["confirmed the address Decided Yes, so nothing was sent — Yes",
-                                "Unsubscribed No Not asked No"]),
-        (8, "bad@example.org", ["On the suppression list Decided Yes, so nothing was sent Not asked Yes, since",
-                                "(refused for good before)", "Unsubscribed Not asked Not asked Yes, since"]),
+                                "Unsubscribed No Not checked No"]),
+        (8, "bad@example.org", ["On the suppression list Decided Yes, so nothing was sent Not checked Yes, since",
+                                "(permanently refused before)", "Unsubscribed Not checked Not checked Yes, since"]),
     ],
 )  # fmt: skip
 def test_who_was_left_out_sees_which_rule_decided_and_which_were_not_asked(
@@ -89,17 +89,17 @@ def test_who_waits_for_another_try_sees_when(owner_client: FlaskClient, ended: i
 
 def test_who_has_not_been_tried_sees_that_the_rules_of_the_turn_are_still_to_come(owner_client: FlaskClient) -> None:
     campaign_id = launch_and_freeze()
-    assert "Unsubscribed No Not asked yet No" in words(owner_client, campaign_id, 1)
+    assert "Unsubscribed No Not checked yet No" in words(owner_client, campaign_id, 1)
     states.cancel(campaign_id)
     cancel_rest(campaign_id)
-    assert "Unsubscribed No Not asked No" in words(owner_client, campaign_id, 1)
+    assert "Unsubscribed No Not checked No" in words(owner_client, campaign_id, 1)
 
 
 def test_who_failed_for_a_time_only_is_told_so(owner_client: FlaskClient) -> None:
     campaign_id = launch_and_freeze()
     settle_batch(campaign_id, 1, Outcome("failed", "greylisted", "451 4.7.1 try again later"))
     page = words(owner_client, campaign_id, 1)
-    assert "refused for the moment until the time for trying again was up" in page
+    assert "temporarily refused until the time for trying again was up" in page
     assert "for good" not in page
 
 

@@ -100,7 +100,7 @@ def test_refusals_are_grouped_by_reason_in_plain_words_with_the_code(owner_clien
     settle_batch(campaign_id, 1, NO_USER, NO_USER, LATER)
     page = words(page_of(owner_client, campaign_id))
     assert "No such address (550 5.1.1) 2 Not tried again" in page
-    assert "Put off on purpose, to be tried again later (451 4.7.1) 1 Will retry" in page
+    assert "Deferred by the receiving server (451 4.7.1) 1 Will retry" in page
 
 
 def test_says_why_the_mail_server_refuses_us_and_that_nobody_is_lost(owner_client: FlaskClient) -> None:
@@ -170,7 +170,7 @@ def test_a_poll_brings_new_buttons_only_when_the_state_has_changed(owner_client:
     states.pause(campaign_id)
     changed = poll(owner_client, campaign_id, "sending").text
     assert changed.count("hx-swap-oob") == 2
-    assert "Go on sending" in changed
+    assert "Continue sending" in changed
 
 
 def test_an_unchanged_poll_is_answered_with_304(owner_client: FlaskClient) -> None:

@@ -94,9 +94,9 @@ def test_every_part_can_be_opened_before_anything_is_sent(owner_client: FlaskCli
 @pytest.mark.parametrize(
     ("address", "answer"),
     [
-        ("ada@example.com", "refused for good"),
+        ("ada@example.com", "permanently refused"),
         (" PERSON1@example.com ", "It may have arrived"),
-        ("person3@example.com", "The mail server has taken the mail."),
+        ("person3@example.com", "The mail server has accepted the mail."),
         ("gone@example.org", "left out when the campaign started. Unsubscribed."),
         ("nobody@example.org", "No user has this address now"),
     ],
@@ -120,7 +120,7 @@ def test_finds_people_by_the_beginning_of_an_address_and_after_they_are_deleted(
 ) -> None:
     forget_user(ended, 4)
     page = words(owner_client, f"/campaigns/{ended}/report/people?q=person3@")
-    assert "The mail server has taken the mail." in page
+    assert "The mail server has accepted the mail." in page
     assert "person8@example.com" in words(owner_client, f"/campaigns/{ended}/report/people?q=person")
 
 
@@ -151,7 +151,7 @@ def test_people_who_may_not_see_addresses_see_them_masked(viewer_client: FlaskCl
     assert not [page for page in pages if re.search(r"(person\d|ada|gone|new)@example", page)]
     found = words(viewer_client, f"{base}/people?q=person1@example.com")
     assert "per…@example.com" in found
-    assert "Place in the ledger" in found
+    assert "Number in the ledger" in found
     assert viewer_client.get(f"{base}/people.csv").status_code == 403
 
 

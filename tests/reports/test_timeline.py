@@ -44,16 +44,18 @@ def test_tries_stand_in_order_with_server_step_words_and_next_try(owner_client: 
     campaign_id, moment = launch_and_freeze(), utcnow()
     send_round(campaign_id)
     first = (
-        rf"Try 1: refused for now Put off on purpose.*Mail server 127\.0\.0\.1:{sink.port}, at this step: "
+        rf"Attempt 1: temporarily refused Deferred by.*Mail server 127\.0\.0\.1:{sink.port}, at this step: "
         r"the recipient \(RCPT\) · Worker \S+:\d+ Next try \w.* 451 4\.7\.1 Greylisted, come back later"
     )
-    assert_steps(steps(owner_client, campaign_id, 1), "Counted among the recipients Place 1", first, "Next try .* Now$")
+    assert_steps(
+        steps(owner_client, campaign_id, 1), "Counted among the recipients Recipient 1", first, "Next try .* Now$"
+    )
     sink.refusals.clear()
     with freeze(moment + timedelta(minutes=2)):
         reconcile(broker_is_empty=True)
         send_round(campaign_id)
     assert_steps(
-        steps(owner_client, campaign_id, 1), "Counted", first, r"Sent Try 2: accepted by the mail server 250 ",
+        steps(owner_client, campaign_id, 1), "Counted", first, r"Sent Attempt 2: accepted by the mail server 250 ",
     )  # fmt: skip
 
 
@@ -78,7 +80,7 @@ def test_a_pause_a_cancel_and_the_rest_are_told_to_who_waited_and_to_nobody_else
     reopening.reopen(campaign_id, Rest.CANCELLED)
     reopening.return_rows(campaign_id, Rest.CANCELLED)
     send_round(campaign_id)
-    assert_steps(steps(owner_client, campaign_id, 6), *told, "put back in line", "went on", "Try 1: accepted")
+    assert_steps(steps(owner_client, campaign_id, 6), *told, "queued again", "went on", "Attempt 1: accepted")
     assert_steps(steps(owner_client, campaign_id, 1), "Counted", "accepted by the mail server")
 
 
@@ -89,7 +91,7 @@ def test_a_decision_is_told_with_who_made_it(owner_client: FlaskClient, sink: An
     ledger.settle_and_claim(lease, (), size=1, lease_for=timedelta(seconds=30))
     with freeze(utcnow() + timedelta(minutes=1)):
         reconcile(broker_is_empty=True)
-        lost = "Try 1: handed over, and the answer is not known The sending process ended .*Worker host:7"
+        lost = "Attempt 1: handed over, and the answer is not known The sending process ended .*Worker host:7"
         assert_steps(steps(owner_client, campaign_id, 1), "Counted", lost, "A person has to decide")
         page = f"/campaigns/{campaign_id}/uncertain"
         submit(owner_client, page, {}, action=f"{page}/1/leave")
@@ -113,7 +115,7 @@ def test_a_deleted_person_leaves_the_ledgers_answer_only(owner_client: FlaskClie
     sink.refusals[person.email] = "550 5.1.1 No such user"
     campaign_id = launch_and_freeze()
     send_round(campaign_id)
-    assert_steps(steps(owner_client, campaign_id, 2), "Counted", "Try 1: refused for good.*RCPT.*550 5.1.1")
+    assert_steps(steps(owner_client, campaign_id, 2), "Counted", "Attempt 1: permanently refused.*RCPT.*550 5.1.1")
     delete_user(person.id, keep_out=False)
     assert_steps(
         steps(owner_client, campaign_id, 2), "Counted", "No such address — 550 5.1.1|No such address 550 5.1.1"
@@ -132,5 +134,5 @@ def test_the_failures_count_every_try_though_the_mail_was_accepted_in_the_end(
     page = owner_client.get(f"/campaigns/{campaign_id}/report/failures").text
     words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "No mail was refused" not in words
-    assert "Put off on purpose, to be tried again later Will retry 2 1 451 4.7.1 Greylisted" in words
-    assert "Tries are kept for 365 days." in words
+    assert "Deferred by the receiving server Will retry 2 1 451 4.7.1 Greylisted" in words
+    assert "Attempts are kept for 365 days." in words

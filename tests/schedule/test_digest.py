@@ -169,7 +169,7 @@ def test_it_tells_what_ended_with_its_equation_and_what_needs_attention(app: Fla
     assert f"http://carillon.example.test/campaigns/{campaign_id}/report" in english
     assert "No worker is running" in english
     assert "http://carillon.example.test/jobs" in english
-    assert "3 people came" in english
+    assert "3 people joined" in english
     korean = mails["b@example.com"].get_body(("html",)).get_content()
     assert "끝난 캠페인" in korean
     assert "대상 5명 = 제외 0명 + 받는 사람 5명" in korean

@@ -90,9 +90,9 @@ def test_the_buttons_do_what_they_say(owner_client: FlaskClient) -> None:
     save(owner_client, campaign_id, ends="times", times="3")
     path = f"/campaigns/{campaign_id}/repeat"
     for name, said in (
-        ("skip", "The next date is left out."),
+        ("skip", "The next date is skipped."),
         ("pause", "No copy goes out until you continue."),
-        ("resume", "The repetition goes on."),
+        ("resume", "The repetition continues."),
         ("end", "No more copies go out"),
     ):
         answer = submit(owner_client, path, {}, action=f"{path}/{name}", follow_redirects=True)

@@ -55,7 +55,7 @@ def test_a_silent_beat_is_said_with_what_to_do(owner_client: FlaskClient) -> Non
 def test_run_now_runs_it_and_says_what_came_of_it(owner_client: FlaskClient, run_queued, owner: User) -> None:
     make_user("kim@example.com")
     due_jobs()
-    assert "Started: Count the users for the curve." in run_now(owner_client, "audience.count_users")
+    assert "Started: Count users for the chart." in run_now(owner_client, "audience.count_users")
     assert run_queued() == ["audience.count_users"]
     db.session.expire_all()
     assert "2 users counted" in owner_client.get("/jobs/schedule", headers=ENGLISH).text

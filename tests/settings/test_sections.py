@@ -85,7 +85,7 @@ def test_sign_up_is_closed_and_opened(app, site, client, owner_client):
 @pytest.mark.parametrize(
     ("key", "fields", "words"),
     [
-        ("general", {"name": " "}, "Enter what the site is called."),
+        ("general", {"name": " "}, "Enter the name of the site."),
         ("general", {"timezone": "Mars/Olympus"}, "Not a valid choice"),
         ("senders", {"sender_address": "nobody"}, "Enter an e-mail address"),
         ("senders", {"reply_to": "a@b\r\nBcc: x@example.com"}, "Enter an e-mail address"),

@@ -61,10 +61,10 @@ def test_each_record_is_said_with_what_to_do(app: Flask, owner_client: FlaskClie
     db.session.expire_all()  # the requests of a test share its session
     page = owner_client.get(PAGE).text
     assert row(page, "SPF") == "Wrong lets everybody send in your name (+all) End it with ~all or -all."
-    assert row(page, "DKIM").startswith(f"Could be better the key at s1._domainkey.{DOMAIN} is short")
-    assert row(page, "DMARC") == f"In order _dmarc.{DOMAIN} says p=reject —"
+    assert row(page, "DKIM").startswith(f"Needs improvement the key at s1._domainkey.{DOMAIN} is short")
+    assert row(page, "DMARC") == f"OK _dmarc.{DOMAIN} says p=reject —"
     assert row(page, "PTR").startswith("Wrong 192.0.2.7 has no name Ask whoever gave you the address")
-    assert row(page, "Bounces (MX)") == f"In order {DOMAIN} takes mail —"
+    assert row(page, "Bounces (MX)") == f"OK {DOMAIN} takes mail —"
     assert "Looked up:" in page
     assert "http-equiv" not in page
     assert 'value="s1"' in page, "the next look begins with what the last was told"
@@ -83,7 +83,7 @@ def test_without_a_worker_the_page_says_so(owner_client: FlaskClient) -> None:
     submit(owner_client, PAGE, {}, action=FORM)
     with freeze(utcnow() + timedelta(seconds=11)):
         part = owner_client.get("/settings/senders/records", headers={"HX-Request": "true"}).text
-    assert "No worker has taken it up yet." in part
+    assert "No worker has picked it up yet." in part
     assert "hx-get" in part
 
 

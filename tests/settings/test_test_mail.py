@@ -72,7 +72,7 @@ def secrets_of(password: str) -> list[str]:
 def test_a_server_that_takes_it(app, owner_client, sink):
     store_servers(MailServerUrl("127.0.0.1", sink.port))
     page = run_test(owner_client)
-    assert "The mail server took the test mail." in page
+    assert "The mail server accepted the test mail." in page
     envelope = ("→ MAIL FROM:&lt;news@example.com&gt;", "→ RCPT TO:&lt;ada@example.com&gt;")
     assert [said for said in ("→ EHLO", *envelope, "→ DATA", "← 354", "→ QUIT") if said not in page] == []
     (mail,) = sink.to("ada@example.com")
@@ -84,7 +84,7 @@ def test_a_server_that_gets_it_as_a_chunk(app, owner_client):
     with ScriptedServer(offers=["CHUNKING"]) as server:
         store_servers(MailServerUrl("127.0.0.1", server.port, chunking=True))
         page = run_test(owner_client)
-    assert "The mail server took the test mail." in page
+    assert "The mail server accepted the test mail." in page
     octets = len(server.mails[0].content)
     assert f"→ BDAT {octets} LAST ({octets:,} octets)" in page
     assert "→ DATA" not in page
@@ -93,7 +93,7 @@ def test_a_server_that_gets_it_as_a_chunk(app, owner_client):
 def test_a_log_in_is_masked(app, owner_client, doorkeeper):
     store_servers(MailServerUrl("127.0.0.1", doorkeeper.port, "none", "me", PASSWORD))
     page = run_test(owner_client)
-    assert "The mail server took the test mail." in page
+    assert "The mail server accepted the test mail." in page
     assert f"→ AUTH PLAIN {MASK}" in page
     assert "← 235" in page
     assert [secret for secret in secrets_of(PASSWORD) if secret in page] == []
@@ -103,7 +103,7 @@ def test_a_log_in_is_masked(app, owner_client, doorkeeper):
 def test_a_server_that_refuses_the_log_in(app, owner_client, doorkeeper, caplog):
     store_servers(MailServerUrl("127.0.0.1", doorkeeper.port, "none", "me", "wrong-password"))
     page = run_test(owner_client)
-    assert "The mail server did not take the test mail. (535)" in page
+    assert "The mail server did not accept the test mail. (535)" in page
     assert "The mail server refused the log-in. It happened at this step: Logging in." in page
     assert "← 535" in page
     assert page.count("badge bad cross") == 1
@@ -129,7 +129,7 @@ def test_a_server_without_the_promised_encryption(app, owner_client, sink):
     store_servers(MailServerUrl("127.0.0.1", sink.port, "starttls", "me", PASSWORD))
     page = run_test(owner_client)
     assert "The mail server offers no encryption. It happened at this step: Encrypting the connection." in page
-    assert "AUTH" not in page.split("What was said")[1].replace("AUTH LOGIN PLAIN", "")
+    assert "AUTH" not in page.split("Conversation")[1].replace("AUTH LOGIN PLAIN", "")
 
 
 def test_without_such_a_server_there_is_no_page(app, owner_client):
@@ -155,11 +155,11 @@ def test_without_a_worker_the_page_says_so_and_nothing_is_lost(app, owner_client
     page = ask(owner_client)
     with freeze(utcnow() + timedelta(seconds=11)):
         shown = owner_client.get(page).text
-        assert "No worker has taken it up yet." in shown
+        assert "No worker has picked it up yet." in shown
         assert 'href="/jobs"' in shown
         run_queued_tasks(app, ["mail.now"])
         db.session.expire_all()  # the requests of a test share its session
-        assert "The mail server took the test mail." in owner_client.get(page).text
+        assert "The mail server accepted the test mail." in owner_client.get(page).text
 
 
 @pytest.mark.both_databases
@@ -174,7 +174,7 @@ def test_what_the_queue_forgot_is_found_while_somebody_waits_and_sent_once(app, 
         resume_checks()
         assert run_queued_tasks(app, ["mail.now"]) == ["settings.run_check"] * 2
         db.session.expire_all()  # the requests of a test share its session
-        assert "The mail server took the test mail." in owner_client.get(page).text
+        assert "The mail server accepted the test mail." in owner_client.get(page).text
     assert len(sink.mails) == 1
 
 
@@ -185,7 +185,7 @@ def test_a_test_for_which_nobody_waits_any_more_is_not_sent(app, owner_client, s
         resume_checks()
         run_queued_tasks(app, ["mail.now"])
         db.session.expire_all()  # the requests of a test share its session
-        assert "No worker took it up in time." in owner_client.get(page).text
+        assert "No worker picked it up in time." in owner_client.get(page).text
     assert sink.mails == []
 
 
@@ -199,7 +199,7 @@ def test_a_worker_that_died_under_it_is_said_and_the_mail_is_not_sent_again(app,
     db.session.expire_all()  # the requests of a test share its session
     with freeze(utcnow() + timedelta(minutes=4)):
         run_check(check.id)
-        assert "It was broken off." in owner_client.get(page).text
+        assert "It was interrupted." in owner_client.get(page).text
     assert sink.mails == []
 
 
