@@ -76,9 +76,12 @@ class Wire:
         return True
 
     def pending_reply(self, phase: Phase) -> Reply | None:
-        """A reply that has already arrived, also after the connection ended; None when there is none."""
+        """A reply that has already arrived, also after the connection ended; None when there is none.
+
+        Of a server that talks on and on no more is read than a reply may have.
+        """
         try:
-            while self._receive(phase):
+            while len(self._input) - self._taken <= MAX_REPLY_SIZE and self._receive(phase):
                 pass
         except SessionLost:
             pass
