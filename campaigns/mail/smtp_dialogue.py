@@ -123,6 +123,7 @@ class Dialogue:
                 refusal = refusal or self._refusal(phase, reply)
                 if not self.pipelining or not self.usable:
                     return Answer(refusal, RESET)
+            self._wire.refuse_surplus(Phase.DATA)
         except SessionLost as error:
             self.abort()
             return Answer(refusal or outcome_of_loss(OutcomeKind.NOT_HANDED_OVER, error))

@@ -75,6 +75,12 @@ class Wire:
         self._taken = len(self._input)
         return True
 
+    def refuse_surplus(self, phase: Phase) -> None:
+        """Raise SessionLost when more has been said than was asked: from here on every answer would be another's."""
+        if len(self._input) > self._taken:
+            text = f"an answer to nothing: {_show(self._input[self._taken :])}"
+            raise SessionLost(phase, Reason.PROTOCOL_ERROR, text)
+
     def pending_reply(self, phase: Phase) -> Reply | None:
         """A reply that has already arrived, also after the connection ended; None when there is none.
 

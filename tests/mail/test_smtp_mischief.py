@@ -70,6 +70,15 @@ def test_an_answer_that_breaks_off_is_none(offers: list[str], step: str, kind: O
         assert [ref for ref, _ in settled] + [left.ref for left in source] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("surplus", ["250 2.0.0 queued", "550 5.7.1 no", "250-two\n250 lines"])
+def test_an_answer_to_content_that_has_not_left_is_believed_by_nobody(offers: list[str], surplus: str) -> None:
+    """The server refuses the mail it really gets: whoever believed the early answer would count it as sent."""
+    with ScriptedServer(offers=offers, data=f"354 go\n{surplus}", dot="554 5.7.1 refused") as server:
+        settled = kinds(open_connection(server.settings()), envelopes(3))
+        assert settled == [(0, NOT_HANDED_OVER)]
+        assert server.mails == []
+
+
 @pytest.mark.parametrize("step", ["mail", "rcpt"])
 def test_one_answer_too_many_or_too_few_mistakes_nobody(offers: list[str], step: str) -> None:
     with ScriptedServer(offers=offers, **{step: ["250 ok", "250 ok\n250 ok", "250 ok"]}) as server:
