@@ -77,7 +77,9 @@ def test_bad_rows_are_named_with_their_number_and_reason(owner_client: FlaskClie
     assert "hong@@example.com" in page
     assert "An e-mail address has exactly one @." in page
     assert "The e-mail address is missing." in page
-    rows = [(each.row_number, each.reason) for each in db.session.query(ImportProblem)]
+    rows = [
+        (each.row_number, each.reason) for each in db.session.query(ImportProblem).order_by(ImportProblem.row_number)
+    ]
     assert rows == [(3, "address_at"), (4, "no_address"), (6, "address_at")]
     each = only_import()
     assert each.rows_total == each.rows_done == each.added + each.bad == 4
@@ -138,7 +140,9 @@ def test_whoever_unsubscribed_or_is_suppressed_stays_so(owner_client: FlaskClien
     run_queued()
     assert person("left@example.com").unsubscribed_at is not None
     assert db.session.get(Suppression, "dead@example.com") is not None
-    assert [(each.row_number, each.reason) for each in db.session.query(ImportProblem)] == [
+    assert [
+        (each.row_number, each.reason) for each in db.session.query(ImportProblem).order_by(ImportProblem.row_number)
+    ] == [
         (2, "unsubscribed"),
         (3, "suppressed"),
     ]

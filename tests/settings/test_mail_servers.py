@@ -43,7 +43,7 @@ def site(app) -> None:
 
 
 def entries() -> list[AuditEntry]:
-    return list(db.session.scalars(select(AuditEntry).where(AuditEntry.target_id == "mail")))
+    return list(db.session.scalars(select(AuditEntry).where(AuditEntry.target_id == "mail").order_by(AuditEntry.id)))
 
 
 @pytest.mark.both_databases

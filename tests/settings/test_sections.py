@@ -39,7 +39,9 @@ STORED = {
 
 
 def entries() -> list[AuditEntry]:
-    return list(db.session.scalars(select(AuditEntry).where(AuditEntry.action == "settings.changed")))
+    return list(
+        db.session.scalars(select(AuditEntry).where(AuditEntry.action == "settings.changed").order_by(AuditEntry.id))
+    )
 
 
 @pytest.fixture

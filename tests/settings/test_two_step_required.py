@@ -47,7 +47,8 @@ def test_whoever_has_no_second_step_is_led_to_it_and_comes_back(
     assert '<option selected value="admin">Admins and owners</option>' in page
     assert "1 person in the team has no second step." in page
     assert require(owner_client, "nobody") == 303
-    changes = db.session.scalars(select(AuditEntry).where(AuditEntry.action == "settings.changed")).all()
+    noted = select(AuditEntry).where(AuditEntry.action == "settings.changed").order_by(AuditEntry.id)
+    changes = db.session.scalars(noted).all()
     assert [(each.before, each.after) for each in changes] == [
         ({"two_step_required_from": "nobody"}, {"two_step_required_from": "admin"}),
         ({"two_step_required_from": "admin"}, {"two_step_required_from": "nobody"}),
