@@ -27,6 +27,7 @@ from campaigns.mail.smtp import (
 )
 from tests.mail.scripted_server import HANG_UP, IMPATIENT, QUICK, SILENCE, ScriptedServer
 from tests.parts import wait_until
+from tests.smtp_sink import free_port
 from tests.stopwatch import Stopwatch
 
 STARTTLS = {"security": Security.STARTTLS, "host": "localhost"}
@@ -109,8 +110,7 @@ def test_each_step_may_take_as_long_as_the_standard_asks_for() -> None:
 
 
 def test_nobody_listening_is_temporary() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = free_port()
     with pytest.raises(ServerUnreachable) as caught:
         open_connection(ServerSettings(port=port, timeouts=QUICK))
     assert (caught.value.permanent, caught.value.phase) == (False, Phase.CONNECT)

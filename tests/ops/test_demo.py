@@ -81,7 +81,7 @@ def test_the_demo_leaves_a_database_with_real_people_alone(folder: Path, sqlite_
     environ = {"DATABASE_URL": url, "INSTANCE_DIR": str(folder / "i"), "REDIS_URL": "redis://127.0.0.1:1/0"}
     environ |= {"PATH": "/usr/bin:/bin", "LOG_LEVEL": "warning"}
     flask = [sys.executable, "-m", "flask"]
-    options = {"cwd": ROOT, "env": environ, "capture_output": True, "text": True, "timeout": 60, "check": False}
+    options = {"cwd": ROOT, "env": environ, "capture_output": True, "text": True, "timeout": 120, "check": False}
     made = subprocess.run([*flask, "users", "create-admin", "kim@company.test"], **options)  # type: ignore[call-overload]
     assert made.returncode == 0, made.stderr
     refused = subprocess.run([*flask, "demo"], **options)  # type: ignore[call-overload]
