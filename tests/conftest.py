@@ -57,9 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files, so that no process is left with one of them when the others have finished.
 
-    The journeys share an installation, which ends with the last of them: they come before all others.
+    The journeys share an installation, which ends with the last of them: they come before all others but two drills,
+    which wait for most of their time. Beside journeys alone, browsers would wait for each other.
     """
-    items.sort(key=lambda item: (item.path.parent.name != "journeys", -seconds_of(item.path)))
+    drills = sorted({item.path for item in items if item.path.parent.name == "drill"}, key=seconds_of)
+    items.sort(
+        key=lambda item: (item.path not in drills[-2:], item.path.parent.name != "journeys", -seconds_of(item.path))
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
