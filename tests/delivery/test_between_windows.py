@@ -20,12 +20,13 @@ from sqlalchemy import func, select, update
 
 from campaigns.accounts.models import User
 from campaigns.celery import enqueue
-from campaigns.clock import utcnow
+from campaigns.clock import freeze, utcnow
 from campaigns.config import current_settings
 from campaigns.delivery import ledger, sending, states
 from campaigns.delivery.claims import Settlement
 from campaigns.delivery.models import Batch, Delivery, DeliveryState, RateSample
 from campaigns.delivery.queries import Totals, campaign_totals, ledger_totals
+from campaigns.delivery.reconcile import reconcile
 from campaigns.delivery.recovery import replay_dead_journals
 from campaigns.delivery.tasks import send_batch
 from campaigns.extensions import db
@@ -143,6 +144,27 @@ def test_a_lease_lost_between_two_windows_costs_nobody_and_the_first_is_told(app
     assert sending.send_batch(campaign_id, 1).ended == "done"
     assert_each_got_one(sink, campaign_id)
     assert sent_by_samples() == BATCH
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_jumps_in_mid_window_costs_nobody_and_sends_to_nobody_twice(app, sink, campaign_id, hours):
+    """Ahead, every lease seems to be over: who is in hand is uncertain until its sender, which goes on, has told."""
+    is_between, go_on = threading.Event(), threading.Event()
+    sink.at_mail[WINDOW // 2] = lambda: is_between.set() or go_on.wait(90)
+    thread = send_in_thread(app, campaign_id)
+    assert is_between.wait(90)
+    with freeze(utcnow() + timedelta(hours=hours)):
+        reconcile(broker_is_empty=True)
+        assert counts(campaign_id).uncertain == (WINDOW if hours > 0 else 0)
+        other = ledger.take_lease(campaign_id, 1, worker="other", lease_for=LEASE_FOR)
+        assert bool(other) == (hours > 0)
+        go_on.set()
+        thread.join(timeout=60)
+    if other:
+        ledger.release_lease(other)
+    sending.send_batch(campaign_id, 1)
+    assert_each_got_one(sink, campaign_id)
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
