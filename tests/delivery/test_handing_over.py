@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -84,6 +85,37 @@ def test_the_connection_lost_after_the_content_leaves_one_uncertain_who_gets_not
     totals = campaign_totals(campaign_id)
     assert (totals.uncertain, totals.balances) == (1, True)
     assert totals == ledger_totals(campaign_id)
+
+
+MISCHIEF = {
+    "garbage": b"\x00\xff garbage\r\n",
+    "half an answer": b"250 2.0.0 que",
+    "an endless line": b"250 " + b"x" * 10_000_000,
+    "endless lines": b"250-and so on\r\n" * 500_000,
+    "one answer too many": b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n",
+}
+
+
+@pytest.mark.parametrize("mischief", MISCHIEF)
+def test_a_server_that_goes_mad_for_a_mail_loses_and_doubles_nobody(app, server, command, mischief) -> None:
+    """It keeps the second mail, and what it says to that is no answer, or more than one."""
+
+    def go_mad(talk) -> str:
+        with contextlib.suppress(OSError):
+            talk.sock.sendall(MISCHIEF[mischief])
+        return HANG_UP
+
+    server.answers[STEPS[command]] = ["250 2.0.0 queued", go_mad, "250 2.0.0 queued"]
+    make_users(5)
+    campaign_id = launch_and_freeze()
+    send_round(campaign_id)
+    with freeze(utcnow() + timedelta(hours=1)):
+        assert send_round(campaign_id) is rounds.Progress.DONE
+    was_answered = mischief == "one answer too many"
+    assert states_of(campaign_id) == ["sent", "sent" if was_answered else "uncertain", "sent", "sent", "sent"]
+    assert told(server, command) == 5
+    assert len({recipient for mail in server.mails for recipient in mail.recipients}) == 5
+    assert campaign_totals(campaign_id) == ledger_totals(campaign_id)
 
 
 @pytest.mark.parametrize("server", ["pipelined"], indirect=True)
