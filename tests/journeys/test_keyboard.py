@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.journeys.browsing import Windows
 from tests.journeys.installation import Installation
+from tests.journeys.serving import PreparedSite
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.timeout(400)
@@ -69,3 +70,25 @@ def test_log_in_write_and_launch_by_keyboard(windows: Windows, site: Installatio
         page.wait_for_url("**/edit")
     assert site.arrivals("소식 라") == {}
     assert windows.console == []
+
+
+def test_a_dialog_opened_from_a_menu_gives_the_focus_back(windows: Windows, prepared_site: PreparedSite) -> None:
+    page = windows.open(language="en")
+    page.goto(f"{prepared_site.url}/login")
+    page.get_by_label("E-mail").fill("owner@example.com")
+    page.locator("#password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "/login" not in url)
+    page.goto(f"{prepared_site.url}/campaigns?tab=draft")
+
+    opener = page.locator(".btn.menu").first
+    tab_to(page, opener)
+    page.keyboard.press("Enter")
+    delete = page.locator(".menu-item.danger").first
+    tab_to(page, delete)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Go back")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(delete).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(opener).to_be_focused()
