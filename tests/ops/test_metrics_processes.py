@@ -99,14 +99,13 @@ def test_a_machine_without_a_web_site_serves_its_processes_to_those_who_know_the
     wait_until(lambda: answers(port), what="the first worker's page")
     with pytest.raises(urllib.error.HTTPError, match="404"):
         scrape(port)
-    page = scrape(port, Authorization="Bearer secret")
-    assert page
+    page = wait_until(lambda: whole(scrape(port, Authorization="Bearer secret")), what="a whole page")
     assert page.labels("carillon_process_start_time_seconds", "process") == {"mail.now"}
     assert page.labels("carillon_scrape_ok", "part") == {"processes"}
     start_process("celery_worker", "beat", **settings)
     end_process_group(first)
     page = wait_until(
-        lambda: answers(port) and scrape(port, Authorization="Bearer secret"), what="beat to take the port"
+        lambda: answers(port) and whole(scrape(port, Authorization="Bearer secret")), what="beat to take the port"
     )
     assert page.labels("carillon_process_start_time_seconds", "process") == {"beat"}
     assert page.sum("carillon_counted_by_web_site") == 0
@@ -118,17 +117,21 @@ def test_beside_a_web_site_the_port_leaves_its_numbers_to_it_so_that_none_count_
     port, web_port = free_port(), free_port()
     start_process("celery", "-A", "celery_worker", "beat", METRICS_PORT=str(port))
     run_and_end(metrics_dir(app))
-    alone = wait_until(lambda: scrape(port), what="beat's page")
+    alone = wait_until(lambda: whole(scrape(port)), what="beat's page")
     assert sent_on(alone) == 3
     site = start_process(*WEB, PORT=str(web_port))
-    beside = wait_until(lambda: scrape(web_port), what="the web site")
-    at_port = scrape(port)
-    assert at_port
+    beside = wait_until(lambda: whole(scrape(web_port)), what="the web site")
+    at_port = wait_until(lambda: whole(scrape(port)), what="beat's page")
     assert (sent_on(beside), sent_on(at_port)) == (3, 0)
     assert at_port.sum("carillon_counted_by_web_site") == 1
     assert at_port.is_ok("processes")
     end_process_group(site)
     wait_until(lambda: (page := scrape(port)) and sent_on(page) == 3, what="the port to tell them again")
+
+
+def whole(page: Page | None) -> Page | None:
+    """Return the page if all is on it: a busy machine may need longer for a part than one scrape waits."""
+    return page if page and not page.missing() else None
 
 
 def sent_on(page: Page) -> float:
@@ -146,7 +149,7 @@ def test_what_ended_processes_counted_stays_and_their_files_go(app: Flask, clien
     folder = metrics_dir(app)
     for number in range(1, 5):
         run_and_end(folder)
-        page = Page(client.get("/metrics").text)
+        page = wait_until(lambda: whole(Page(client.get("/metrics").text)), what="a whole page")
         assert page.sum("carillon_mails_total", kind="single", outcome="sent") == 3 * number
         assert page.sum("carillon_process_start_time_seconds", process="passing") == 0
     assert len(list(folder.glob("counter_*.db"))) <= 2  # ours, and that of those who have ended
@@ -187,9 +190,7 @@ def test_a_folder_that_cannot_be_made_stops_nothing(environ: dict[str, str], tmp
     (instance / "metrics").write_text("in the way")
     client = create_app(load_settings(environ)).test_client()
     assert client.get("/healthz").status_code == 200
-    page = Page(client.get("/metrics").text)
-    assert not page.is_ok("processes")
-    assert page.is_ok("queues")
+    wait_until(lambda: Page(client.get("/metrics").text).missing() == {"processes"}, what="all but the processes")
 
 
 def metrics_dir(app: Flask) -> Path:
