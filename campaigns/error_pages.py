@@ -119,10 +119,14 @@ def kept_form() -> MultiDict[str, str] | None:
 
 
 def role_needed() -> str:
-    """Return the word for the lowest role that may do what was asked for; empty where no role is what is missing."""
+    """Return a sentence with the lowest role that may do what was asked for; empty where no role is what is missing."""
     guard = guard_of(current_app.view_functions.get(request.endpoint or ""))
     may = [role for role in Role if guard in ROLE_RIGHTS[role]]
-    return "" if not may or can(str(guard)) else role_word(may[-1])
+    if not may or can(str(guard)):
+        return ""
+    if may == [Role.OWNER]:
+        return _("This needs the role “%(role)s”.", role=role_word(Role.OWNER))
+    return _("This needs the role “%(role)s” or a higher one.", role=role_word(may[-1]))
 
 
 def _comes_from_here() -> bool:
