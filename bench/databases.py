@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +112,7 @@ People = SqlitePeople | PostgresPeople
 
 
 @contextmanager
-def people_in(kinds: list[str], count: int, folder: Path) -> Iterator[list[People]]:
+def people_in(kinds: Sequence[str], count: int, folder: Path) -> Iterator[list[People]]:
     """Make the databases of these kinds with `count` people in each, and drop them at the end."""
     made: list[People] = []
     try:

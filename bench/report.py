@@ -1,7 +1,8 @@
 """Writes the measured numbers into README.md and docs/performance.md: `python -m bench.report`.
 
-No number there is typed by hand: what stands between the markers is made from bench/results/latest.json. With
-`--check` nothing is written, and the exit status is 1 when a page is not what it would become.
+No number there is typed by hand: what stands between the markers is made from bench/results/latest.json, and the
+runs on other machines from the files beside it. With `--check` nothing is written, and the exit status is 1 when a page
+is not what it would become.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import click
 
 from bench.tables import (
     MORE_HEAD,
+    RUNS_HEAD,
     SPEED_HEAD,
     Results,
     content_line,
     machine_line,
     markdown_table,
     more_rows,
+    run_rows,
     speed_rows,
 )
 from campaigns.ops.processes import ROOT
@@ -37,21 +40,24 @@ MARKED: Final = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DO
 def report(*, check: bool, folder: Path) -> None:
     """Put the measured numbers between the markers of README.md and docs/performance.md."""
     results: Results = json.loads((folder / "latest.json").read_text())
-    stale = [path for path, write in PAGES.items() if not _put(path, write(results), check=check)]
+    runs: list[Results] = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    stale = [path for path, write in PAGES.items() if not _put(path, write(results, runs), check=check)]
     for path in stale:
         click.echo(f"{path.relative_to(ROOT)}: {'not up to date' if check else 'written'}")
     sys.exit(1 if check and stale else 0)
 
 
-def readme_part(results: Results) -> str:
-    """Return the short form: the drawing, the comparison, and where it was measured."""
+def readme_part(results: Results, runs: list[Results]) -> str:
+    """Return the short form: the drawing, the comparison, where it was measured, and what it was elsewhere."""
     table = markdown_table(SPEED_HEAD, speed_rows(results))
     picture = f"![Mails a second, way by way]({(RESULTS / 'speed.svg').relative_to(ROOT)})"
-    return f"{picture}\n\n{table}\n\n{content_line(results)}. {machine_line(results)}.\n"
+    elsewhere = markdown_table(RUNS_HEAD, run_rows(runs))
+    where = f"{content_line(results)}. {machine_line(results)}."
+    return f"{picture}\n\n{table}\n\n{where}\n\nMails a second on this machine and another:\n\n{elsewhere}\n"
 
 
-def docs_part(results: Results) -> str:
-    """Return everything that was measured."""
+def docs_part(results: Results, _runs: list[Results]) -> str:
+    """Return everything that was measured last."""
     parts = [markdown_table(SPEED_HEAD, speed_rows(results))]
     if rows := more_rows(results):
         parts.append(markdown_table(MORE_HEAD, rows))
@@ -70,7 +76,7 @@ def _put(path: Path, part: str, *, check: bool) -> bool:
     return changed == page
 
 
-PAGES: Final[dict[Path, Callable[[Results], str]]] = {
+PAGES: Final[dict[Path, Callable[[Results, list[Results]], str]]] = {
     ROOT / "README.md": readme_part,
     ROOT / "docs" / "performance.md": docs_part,
 }

@@ -13,6 +13,9 @@ Rows = list[Sequence[str]]
 DATABASE_NAMES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 SPEED_HEAD: Final = ("way", "mails a second", "times the usual")
 MORE_HEAD: Final = ("measure", "measured")
+# What a faster machine makes faster is told apart from what we did: smtplib is the same everywhere.
+RUNS_HEAD: Final = ("run", "smtplib", "Carillon on PostgreSQL", "times smtplib", "Carillon on SQLite")
+RUN_WAYS: Final = ("smtplib", "carillon_postgresql", "carillon_sqlite")
 
 
 def speed_rows(results: Results) -> Rows:
@@ -29,6 +32,18 @@ def more_rows(results: Results) -> Rows:
     """Return the other measures that were made."""
     more = results["more"]
     return [row for name, write in _MORE.items() if name in more for row in write(more[name])]
+
+
+def run_rows(runs: Sequence[Results]) -> Rows:
+    """Return for each run that has them all when and where it was, and how fast smtplib and Carillon were."""
+    rows: Rows = []
+    for run in sorted(runs, key=lambda run: str(run["measured_at"])):
+        rates = {way["key"]: float(way["rate"]) for way in run["ways"]}
+        if set(RUN_WAYS) <= set(rates):
+            smtplib, postgresql, sqlite = (rates[key] for key in RUN_WAYS)
+            times = f"{postgresql / smtplib:.1f}"
+            rows.append((_run_name(run), f"{smtplib:,.0f}", f"{postgresql:,.0f}", times, f"{sqlite:,.0f}"))
+    return rows
 
 
 def machine_line(results: Results) -> str:
@@ -64,6 +79,12 @@ def markdown_table(head: Sequence[str], rows: Rows) -> str:
 def _text_row(row: Sequence[str], widths: Sequence[int]) -> str:
     numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
     return "  ".join([row[0].ljust(widths[0]), *numbers])
+
+
+def _run_name(run: Results) -> str:
+    return (
+        f"{run['measured_at'][:16].replace('T', ' ')} UTC, {run['machine']['cores']} cores, {run['machine']['system']}"
+    )
 
 
 def _freeze_rows(measured: list[dict[str, Any]]) -> Rows:

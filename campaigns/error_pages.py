@@ -125,8 +125,8 @@ def role_needed() -> str:
     if not may or can(str(guard)):
         return ""
     if may == [Role.OWNER]:
-        return _("This needs the role “%(role)s”.", role=role_word(Role.OWNER))
-    return _("This needs the role “%(role)s” or a higher one.", role=role_word(may[-1]))
+        return str(_("This needs the role “%(role)s”.", role=role_word(Role.OWNER)))
+    return str(_("This needs the role “%(role)s” or a higher one.", role=role_word(may[-1])))
 
 
 def _comes_from_here() -> bool:
