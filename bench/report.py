@@ -31,6 +31,7 @@ from bench.tables import (
 from campaigns.ops.processes import ROOT
 
 RESULTS: Final = ROOT / "bench" / "results"
+ELSEWHERE: Final = "Mails a second in this run, and in earlier ones on other machines with the code of then:"
 MARKED: Final = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
 
 
@@ -53,7 +54,7 @@ def readme_part(results: Results, runs: list[Results]) -> str:
     picture = f"![Mails a second, way by way]({(RESULTS / 'speed.svg').relative_to(ROOT)})"
     elsewhere = markdown_table(RUNS_HEAD, run_rows(runs))
     where = f"{content_line(results)}. {machine_line(results)}."
-    return f"{picture}\n\n{table}\n\n{where}\n\nMails a second on this machine and another:\n\n{elsewhere}\n"
+    return f"{picture}\n\n{table}\n\n{where}\n\n{ELSEWHERE}\n\n{elsewhere}\n"
 
 
 def docs_part(results: Results, _runs: list[Results]) -> str:

@@ -22,7 +22,7 @@ from campaigns.delivery.models import Batch, Delivery, DeliveryState, FrozenAudi
 from campaigns.extensions import db
 
 BATCH_ROWS_PER_INSERT = 1_000
-# A batch costs some thirty milliseconds besides its mails, so that a large campaign is cut into large ones; a small
+# A batch costs work of its own besides its mails, so that a large campaign is cut into large ones; a small
 # one into many, for one batch is sent over one connection, and a relay far away is slow on each.
 BATCHES_AT_LEAST = 20
 SMALLEST_BATCH = 100

@@ -20,6 +20,7 @@ from campaigns.mail.services import queue_mail
 from campaigns.mail_server_urls import read_mail_servers
 from tests.parts import wait_until
 from tests.people import make_user
+from tests.smtp_sink import Sink
 
 BODY = '안녕하세요 {{ name | default: "고객" }}님,\n\n이번 달 소식입니다. [자세히](https://example.com/news)\n'
 # A process that sends one batch at a time.
@@ -83,6 +84,14 @@ def send_until(app: Flask, campaign_id: int, condition: Callable[[], Any]) -> th
     thread = send_in_thread(app, campaign_id)
     wait_until(condition)
     return thread
+
+
+def pause_after(app: Flask, sink: Sink, campaign_id: int, mails: int) -> None:
+    """Send the first batch slowly, pause when more than so many mails have arrived, and wait for its end."""
+    sink.pause_seconds = 0.01
+    thread = send_until(app, campaign_id, lambda: len(sink.mails) > mails)
+    states.pause(campaign_id)
+    thread.join(timeout=60)
 
 
 def queue_single_mail() -> int:

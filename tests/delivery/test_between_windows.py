@@ -30,7 +30,7 @@ from campaigns.delivery.reconcile import reconcile
 from campaigns.delivery.recovery import replay_dead_journals
 from campaigns.delivery.tasks import send_batch
 from campaigns.extensions import db
-from tests.delivery.campaigns import SENDER, launch_and_freeze, send_in_thread, send_until
+from tests.delivery.campaigns import SENDER, launch_and_freeze, pause_after, send_in_thread
 from tests.drill.postgres import database_away
 from tests.parts import wait_until
 from tests.people import make_users
@@ -98,10 +98,7 @@ def test_a_connection_is_renewed_after_as_many_mails_as_the_setting_says(app, si
 
 @pytest.mark.both_databases
 def test_a_pause_between_two_windows_lets_the_second_wait_untouched(app, sink, campaign_id):
-    sink.pause_seconds = 0.01
-    thread = send_until(app, campaign_id, lambda: len(sink.mails) > WINDOW - 5)
-    states.pause(campaign_id)
-    thread.join(timeout=60)
+    pause_after(app, sink, campaign_id, WINDOW - 5)
     totals = counts(campaign_id)
     assert (totals.sent, totals.sending, totals.uncertain) == (len(sink.mails), 0, 0)
     assert states.resume(campaign_id)

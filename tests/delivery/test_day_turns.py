@@ -25,7 +25,7 @@ from campaigns.delivery.recovery import replay_dead_journals
 from campaigns.delivery.tasks import send_batch
 from campaigns.delivery.turns import Turns
 from campaigns.extensions import db
-from tests.delivery.campaigns import SENDER, launch_and_freeze, send_round, send_until
+from tests.delivery.campaigns import SENDER, launch_and_freeze, pause_after, send_round, send_until
 from tests.parts import wait_until
 from tests.people import make_users
 
@@ -68,10 +68,7 @@ def test_turns_of_a_window_that_was_stopped_count_for_no_day(app, sink, campaign
 
 def test_turns_of_a_window_that_was_never_claimed_count_for_no_day(app, sink, campaign_id):
     change_settings(app, rate_per_day=DAY.per_day)
-    sink.pause_seconds = 0.01
-    thread = send_until(app, campaign_id, lambda: len(sink.mails) > WINDOW - 5)
-    states.pause(campaign_id)
-    thread.join(timeout=60)
+    pause_after(app, sink, campaign_id, WINDOW - 5)
     totals = campaign_totals(campaign_id)
     assert (totals.sent, totals.sending, totals.uncertain) == (len(sink.mails), 0, 0)
     assert sent_today() == len(sink.mails)
