@@ -63,7 +63,8 @@ class Settings:
     confirm_from: int  # CONFIRM_FROM: recipients from which the number must be typed; 1000
     approve_from: int  # APPROVE_FROM: recipients from which a second person must approve a launch; 0 = never
     batch_size: int  # BATCH_SIZE: the most recipients in one batch; 1000
-    bulk_threads: int  # BULK_THREADS: mails that each sending process has on their way at once; 2
+    bulk_threads: int  # BULK_THREADS: batches that each sending process sends at once; 2
+    bulk_connections: int  # BULK_CONNECTIONS: connections over which a batch is sent at once; 4
     rate_per_second: float  # RATE_PER_SECOND: most mails of campaigns in a second, all workers together; 0 = no limit
     rate_per_day: int  # RATE_PER_DAY: most mails in any 24 hours, of which only campaigns wait; 0 = none
     rate_per_domain: tuple[tuple[str, float], ...]  # RATE_PER_DOMAIN: gmail.com=20,… most mails in a second to a domain

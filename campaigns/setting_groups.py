@@ -172,6 +172,7 @@ def _read_delivery(read: Reader, instance_dir: Path) -> dict[str, Any]:
         "approve_from": read.whole("APPROVE_FROM", default=0, least=0, most=MOST_PEOPLE),
         "batch_size": read.whole("BATCH_SIZE", default=1_000, least=1, most=10_000),
         "bulk_threads": read.whole("BULK_THREADS", default=2, least=1, most=200),
+        "bulk_connections": read.whole("BULK_CONNECTIONS", default=4, least=1, most=200),
         "rate_per_second": read.number("RATE_PER_SECOND", default=0, most=MOST_RATE),
         "rate_per_day": read.whole("RATE_PER_DAY", default=0, least=0, most=MOST_PEOPLE),
         "rate_per_domain": read.domain_rates("RATE_PER_DOMAIN", most=MOST_RATE),

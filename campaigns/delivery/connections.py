@@ -2,75 +2,158 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from math import ceil
 
 from campaigns.config import Settings
 from campaigns.mail.mail_servers import connect_to_any, servers
-from campaigns.mail.smtp import Connection, ServerSettings, open_connection
+from campaigns.mail.smtp import Connection, ConnectionNotOpened, ServerSettings, open_connection
 
 MAX_AGE_SECONDS = 600
-MAX_IDLE_KEPT = 256  # more than the threads of any process
+MAX_IDLE_KEPT = 256  # more than any process uses at once
+TRUSTED_SECONDS = 5.0  # one that was in use so short a time ago is not asked whether it is alive
+MAILS_PER_CONNECTION = 10  # for fewer, another connection costs more than it saves
+NO_MORE_SECONDS = 60.0  # how long a server is left alone that has refused one more connection
+
+logger = logging.getLogger(__name__)
 
 
 class ConnectionPool:
     """Idle connections of this process. Each is used by one thread at a time; a broken one is not kept."""
 
     def __init__(self) -> None:
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []  # with when it was given back
+        self._refused_more: dict[ServerSettings, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def connection(self, settings: Settings, *, without: Collection[str] = ()) -> Iterator[Connection]:
-        """Lend a connection to one of the servers, by weight and health; `without` names those not to be tried.
+    def bundle(self, settings: Settings, *, without: Collection[str] = ()) -> Iterator[Bundle]:
+        """Lend connections to one of the servers, by weight and health; `without` names those not to be tried.
 
         Raises ConnectionNotOpened when none of the others is to be had. At least one must be left.
         """
         known = servers(settings)
         self._part_from_others({server.settings for server in known})
         left = [server for server in known if server.name not in without]
-        connection = connect_to_any(left, self._connect)
+        bundle = Bundle(self, connect_to_any(left, self.connect), settings)
         try:
-            yield connection
+            yield bundle
         finally:
-            self._give_back(connection, settings)
+            for connection in bundle.end():
+                self.give_back(connection, settings)
 
-    def close_idle(self) -> None:
-        """Say goodbye on every idle connection."""
-        while self._idle:
-            with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection:
-                connection.close()
-
-    def _part_from_others(self, known: Collection[ServerSettings]) -> None:
-        """Say goodbye on idle connections to servers that the settings do not name any more."""
-        with self._lock:
-            others = [idle for idle in self._idle if idle.server not in known]
-            self._idle = [idle for idle in self._idle if idle.server in known]
-        for connection in others:
-            connection.close()
-
-    def _connect(self, server: ServerSettings) -> Connection:
-        return self._take(server) or open_connection(server)
-
-    def _take(self, server: ServerSettings) -> Connection | None:
-        while True:
-            with self._lock:
-                place = next((n for n, idle in enumerate(self._idle) if idle.server == server), None)
-                if place is None:
-                    return None
-                connection = self._idle.pop(place)
-            if connection.is_alive():
+    def connect(self, server: ServerSettings) -> Connection:
+        """Return an idle connection or a new one. Raises ConnectionNotOpened."""
+        while idle := self._take(server, within_seconds=MAX_AGE_SECONDS):
+            connection, given_back_at = idle
+            if time.monotonic() - given_back_at < TRUSTED_SECONDS or connection.is_alive():
                 return connection
             connection.close()
+        return open_connection(server)
 
-    def _give_back(self, connection: Connection, settings: Settings) -> None:
+    def take_trusted(self, server: ServerSettings) -> Connection | None:
+        """Return a connection that was in use a moment ago, if there is one."""
+        idle = self._take(server, within_seconds=TRUSTED_SECONDS)
+        return idle[0] if idle else None
+
+    def give_back(self, connection: Connection, settings: Settings) -> None:
+        """Keep a connection for whoever is next, or say goodbye on it."""
         is_fresh = connection.messages_sent < settings.mail_max_emails and connection.age_seconds < MAX_AGE_SECONDS
         with self._lock:
             keep = connection.is_open and is_fresh and len(self._idle) < MAX_IDLE_KEPT
             if keep:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
         if not keep:
             connection.close()
+
+    def gives_more(self, server: ServerSettings) -> bool:
+        """Tell whether a server may be asked for one more connection: it has not refused that lately."""
+        return time.monotonic() >= self._refused_more.get(server, 0.0)
+
+    def note_refused_more(self, server: ServerSettings) -> None:
+        """Remember that a server has refused one more connection."""
+        self._refused_more[server] = time.monotonic() + NO_MORE_SECONDS
+
+    def close_idle(self) -> None:
+        """Say goodbye on every idle connection."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            connection.close()
+
+    def _part_from_others(self, known: Collection[ServerSettings]) -> None:
+        """Say goodbye on idle connections to servers that the settings do not name any more."""
+        with self._lock:
+            others = [connection for connection, _ in self._idle if connection.server not in known]
+            self._idle = [idle for idle in self._idle if idle[0].server in known]
+        for connection in others:
+            connection.close()
+
+    def _take(self, server: ServerSettings, *, within_seconds: float) -> tuple[Connection, float] | None:
+        """Take the idle connection that was used last."""
+        earliest = time.monotonic() - within_seconds
+        with self._lock:
+            for place in range(len(self._idle) - 1, -1, -1):
+                connection, given_back_at = self._idle[place]
+                if connection.server == server and given_back_at >= earliest:
+                    return self._idle.pop(place)
+        return None
+
+
+class Bundle:
+    """The connections that one run uses at once, all to one server. It begins with one and is widened as needed."""
+
+    def __init__(self, pool: ConnectionPool, first: Connection, settings: Settings) -> None:
+        self.server = first.server
+        self.connections = [first]  # grows while it is in use, also from threads that open them
+        self._pool = pool
+        self._settings = settings
+        self._opening = 0
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def widen(self, mails: int) -> None:
+        """Get connections for so many mails, up to BULK_CONNECTIONS; those that have to be opened join when they are.
+
+        Nobody waits for them. A server that does not want more of them is asked again after a minute; that says nothing
+        of those it has taken.
+        """
+        most, used = min(self._settings.bulk_connections, ceil(mails / MAILS_PER_CONNECTION)), self._settings
+        with self._lock:
+            usable = sum(each.is_open and each.messages_sent < used.mail_max_emails for each in self.connections)
+            missing = most - usable - self._opening
+            while missing > 0 and (trusted := self._pool.take_trusted(self.server)):
+                self.connections.append(trusted)
+                missing -= 1
+            missing = max(0, missing) if self._pool.gives_more(self.server) else 0
+            self._opening += missing
+        for _ in range(missing):
+            threading.Thread(target=self._open_one, daemon=True, name="open-connection").start()
+
+    def end(self) -> list[Connection]:
+        """Return all connections; those still being opened go to the pool."""
+        with self._lock:
+            self._ended = True
+            return self.connections
+
+    def _open_one(self) -> None:
+        connection = self._try_to_connect()
+        with self._lock:
+            self._opening -= 1
+            joins = connection is not None and not self._ended
+            if connection is not None and joins:
+                self.connections.append(connection)
+        if connection is not None and not joins:
+            self._pool.give_back(connection, self._settings)
+
+    def _try_to_connect(self) -> Connection | None:
+        try:
+            return self._pool.connect(self.server)
+        except ConnectionNotOpened as refusal:
+            self._pool.note_refused_more(self.server)
+            logger.info("%s does not take one more connection: %s", self.server.address, refusal)
+            return None

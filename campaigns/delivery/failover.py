@@ -6,16 +6,16 @@ from collections import Counter
 
 from campaigns.config import Settings
 from campaigns.mail.mail_servers import health, servers
-from campaigns.mail.smtp import Connection, Outcome, ServerSettings
+from campaigns.mail.smtp import Outcome, ServerSettings
 
-FRUITLESS_CONNECTIONS = 2  # connections in a row that take nothing, before a server counts as refusing us
+FRUITLESS_TRIES = 2  # how often in a row all connections take nothing, before a server counts as refusing us
 
 
 class ServersTried:
     """The servers as one run meets them; used by one thread. `refusing` are the names of those not to try again."""
 
     def __init__(self, settings: Settings) -> None:
-        self.current = ""  # the server of the connection in use
+        self.current = ""  # the server in use
         self.refusing: set[str] = set()
         self.refused_sender: Outcome | None = None  # what the last server that refused the sender said
         self.taken: Counter[str] = Counter()  # mails that each server has taken or judged
@@ -35,10 +35,10 @@ class ServersTried:
         self._names = {server.address for server in named}
         self._look_at_server_in_use()
 
-    def begin(self, connection: Connection) -> None:
-        """Note that this connection is in use now."""
-        self._using = connection.server
-        self.current = connection.server.address
+    def begin(self, server: ServerSettings) -> None:
+        """Note that connections to this server are in use now."""
+        self._using = server
+        self.current = server.address
         self._look_at_server_in_use()
         self._taken_before = self.taken[self.current]
 
@@ -48,12 +48,12 @@ class ServersTried:
         health.note_success(self.current)
 
     def is_one_left(self, refused_sender: Outcome | None) -> bool:
-        """Judge the server whose connection has ended; tells whether there is one to go on with."""
+        """Judge the server whose connections have ended; tells whether there is one to go on with."""
         if refused_sender is None and self.taken[self.current] > self._taken_before:
             self._fruitless[self.current] = 0
             return True
         self._fruitless[self.current] += 1
-        if refused_sender is None and self._fruitless[self.current] < FRUITLESS_CONNECTIONS:
+        if refused_sender is None and self._fruitless[self.current] < FRUITLESS_TRIES:
             return True
         health.note_refusal(self.current)
         self.refusing.add(self.current)

@@ -2,8 +2,9 @@
 
 One file for each running batch, append-only, without fsync: it survives the death of a process, not of the machine.
 Three kinds of lines follow the first, which names the lease: `T` so many turns of the day's limit are used for those in
-hand, `H` a message's content is about to leave, `A` the server has answered. An answer is written together with the
-next message's `H`, so a kill leaves at most one message whose fate nobody knows for each open connection.
+hand, `H` a message's content is about to leave, `A` the server has answered. Answers are written together with the next
+`H`, before anything more leaves on their connections, so a kill leaves at most one message whose fate nobody knows for
+each open connection.
 
 The owner holds a lock on the file. Whoever gets that lock knows that the owner is dead, and may replay the file. A
 journal of an earlier boot may lack its last lines: it proves what it says was answered, never that something was *not*
@@ -65,12 +66,12 @@ class Journal:
             self._answers.append(f"T\t{mails}\n")
             self._flush()
 
-    def hand_over(self, position: int) -> None:
-        """Note that a message's content is about to leave, and the answers that came since the last note.
+    def hand_over(self, *positions: int) -> None:
+        """Note that messages' contents are about to leave, and the answers that came since the last note.
 
-        Raises OSError when the disk takes nothing more; the content must not leave then.
+        Raises OSError when the disk takes nothing more; none of the contents may leave then.
         """
-        self._answers.append(f"H\t{position}\n")
+        self._answers += [f"H\t{position}\n" for position in positions]
         self._flush()
 
     def answer(self, settlement: Settlement) -> None:

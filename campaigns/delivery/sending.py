@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from campaigns.compose.models import Campaign
 from campaigns.config import Settings, current_settings
 from campaigns.delivery import ledger
 from campaigns.delivery.brake import brake_if_needed
+from campaigns.delivery.building import build_ahead, settlement_of_unbuildable
 from campaigns.delivery.claims import Lease, Recipient, Settlement
 from campaigns.delivery.connections import ConnectionPool
 from campaigns.delivery.failover import ServersTried
@@ -33,10 +34,7 @@ from campaigns.delivery.throttles import asks_to_slow_down
 from campaigns.delivery.turns import Turns
 from campaigns.delivery.watched import Watched
 from campaigns.extensions import db
-from campaigns.mail.addresses import AddressError
-from campaigns.mail.headers import HeaderError
-from campaigns.mail.mime import date_header
-from campaigns.mail.smtp import Connection, ConnectionNotOpened, Envelope, Outcome, OutcomeKind, Reason
+from campaigns.mail.smtp import ConnectionNotOpened, Envelope, Outcome, OutcomeKind, send_over
 from campaigns.patience import while_database_returns
 from campaigns.stored_settings import refresh_settings
 
@@ -144,24 +142,31 @@ class _Run:
         """Go on over a new connection when one is lost, and over another server when one refuses us."""
         envelopes = self._envelopes()
         while True:
-            with pool.connection(self.settings, without=self.tried.refusing) as connection:
-                if self._send_over(connection, envelopes):
+            with pool.bundle(self.settings, without=self.tried.refusing) as self.bundle:
+                if self._send_over_bundle(envelopes):
                     return
             refused_sender, self.refused_sender = self.refused_sender, None
             if not self.tried.is_gone and not self.tried.is_one_left(refused_sender):
                 break
         self.refusal = self.tried.refused_sender or self.last_outcome
 
-    def _send_over(self, connection: Connection, envelopes: Iterator[Envelope | None]) -> bool:
-        """Send over one connection; tells whether the envelopes came to their end."""
-        self.tried.begin(connection)
-        self.watched = Watched(envelopes, most=self.settings.mail_max_emails - connection.messages_sent)
-        for envelope, outcome in connection.send_all(self.watched, self._note_hand_over, self._must_leave):
+    def _send_over_bundle(self, envelopes: Iterator[Envelope | None]) -> bool:
+        """Send over all connections of the bundle; tells whether the envelopes came to their end."""
+        self.tried.begin(self.bundle.server)
+        self._widen_bundle()
+        watched, most = Watched(envelopes), self.settings.mail_max_emails
+        sending = send_over(self.bundle.connections, watched, self._note_hand_over, self._must_leave, most_each=most)
+        for envelope, outcome in sending:
             self._note_outcome(envelope, outcome)
-        return self.watched.exhausted or self._must_stop()
+        return watched.exhausted or self._must_stop()
+
+    def _widen_bundle(self) -> None:
+        """Send all that is claimed side by side, unless this may be a probe of a server that refuses us."""
+        if not self.had_trouble:
+            self.bundle.widen(len(self.claimed))
 
     def _must_leave(self) -> bool:
-        return self.watched.is_full or self.refused_sender is not None or self.tried.is_gone or self._must_stop()
+        return self.refused_sender is not None or self.tried.is_gone or self._must_stop()
 
     def _follow_settings(self) -> None:
         """Take over what was changed in the browser; a server that is no more is left before the next window."""
@@ -195,21 +200,18 @@ class _Run:
         self.settlements += put_off
         self.claimed = {recipient.position: recipient for recipient in window}
         self.handed_over.clear()
+        self._widen_bundle()
         return window if claimed else None
 
     def _window_envelopes(self, window: list[Recipient]) -> Iterator[Envelope]:
-        date_line = date_header(utcnow())
-        for recipient in window:
+        for recipient, built in build_ahead(self.message, window):
             if put_off := self.turns.put_off_if_slowed(recipient):
                 self._settle_here(put_off)
-                continue
-            try:
-                content = self.message.build_wire(recipient, date_line=date_line)
-            except (AddressError, HeaderError) as error:
-                self._settle_unbuildable(recipient, error)
-                continue
-            envelope_id = f"c{self.lease.campaign_id}-{recipient.position}"
-            yield Envelope(self.message.sender, recipient.address, content, recipient.position, True, envelope_id)
+            elif isinstance(built, bytes):
+                envelope_id = f"c{self.lease.campaign_id}-{recipient.position}"
+                yield Envelope(self.message.sender, recipient.address, built, recipient.position, True, envelope_id)
+            else:
+                self._settle_here(settlement_of_unbuildable(recipient, built))
 
     def _must_stop(self) -> bool:
         if self.kept.stop_reason is not None:
@@ -220,10 +222,11 @@ class _Run:
             return False
         return True
 
-    def _note_hand_over(self, envelope: Envelope) -> None:
+    def _note_hand_over(self, leaving: Sequence[Envelope]) -> None:
         self.kept.refuse_when_over()
-        self.journal.hand_over(envelope.ref)
-        self.handed_over.add(envelope.ref)
+        positions = [envelope.ref for envelope in leaving]
+        self.journal.hand_over(*positions)
+        self.handed_over.update(positions)
 
     def _note_outcome(self, envelope: Envelope, outcome: Outcome) -> None:
         recipient = self.claimed.pop(envelope.ref)
@@ -249,12 +252,6 @@ class _Run:
         """Decide on a claimed row without asking a server; nothing of it has left."""
         del self.claimed[settlement.position]
         self.settlements.append(settlement)
-
-    def _settle_unbuildable(self, recipient: Recipient, error: Exception) -> None:
-        reason = Reason.BAD_ADDRESS if isinstance(error, AddressError) else Reason.TOO_BIG
-        self._settle_here(
-            Settlement(recipient.position, DeliveryState.FAILED, reason, str(error), counts_as_attempt=False)
-        )
 
     def _return_unsent(self) -> None:
         """Decide on rows without an outcome: what was not handed over waits again, what was is uncertain."""

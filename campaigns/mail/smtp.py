@@ -7,14 +7,16 @@ with open_connection(ServerSettings(host="relay.example.com", security=Security.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from campaigns.mail.replies import Meaning, Phase, Reason
 from campaigns.mail.smtp_chunking import ChunkedDialogue, dialogue_of
+from campaigns.mail.smtp_dialogue import Event
 from campaigns.mail.smtp_envelope import Envelope, Outcome, OutcomeKind
 from campaigns.mail.smtp_errors import (
     ConnectionNotOpened,
@@ -25,8 +27,10 @@ from campaigns.mail.smtp_errors import (
     SmtpError,
     TlsFailed,
 )
+from campaigns.mail.smtp_many import talk_together
 from campaigns.mail.smtp_session import Session, open_session
 from campaigns.mail.smtp_settings import Security, ServerSettings, Timeouts
+from campaigns.mail.smtp_source import Source
 
 __all__ = [
     "Connection",
@@ -46,6 +50,7 @@ __all__ = [
     "Timeouts",
     "TlsFailed",
     "open_connection",
+    "send_over",
 ]
 
 
@@ -55,6 +60,24 @@ def open_connection(server: ServerSettings) -> Connection:
     Raises a ConnectionNotOpened, which has `permanent`, `phase`, `reason`, `code` and the server's `text`.
     """
     return Connection(open_session(server))
+
+
+def send_over(
+    connections: Sequence[Connection],
+    envelopes: Iterator[Envelope | None],
+    handing_over: Callable[[Sequence[Envelope]], None],
+    stop: Callable[[], bool] = lambda: False,
+    *,
+    most_each: int = sys.maxsize,
+) -> Iterator[tuple[Envelope, Outcome]]:
+    """Send over several connections from one thread, as `Connection.send_all` does over one; what differs is said here.
+
+    Connections that join the sequence meanwhile are used from then on. Over each go at most `most_each` messages in its
+    life, each outcome comes when it is known, and after a lost connection the others go on: it ends when all have.
+    `handing_over` is told of all contents that are about to leave together; when it raises none of them leaves, and on
+    the other connections only what has left already is finished.
+    """
+    return talk_together(connections, Source(envelopes, stop), handing_over, most_each=most_each)
 
 
 class Connection:
@@ -99,7 +122,15 @@ class Connection:
         Take all that is yielded: leaving the loop early closes the connection and hides what was under way. Raises
         nothing for what the server does. On a closed connection it takes and yields nothing.
         """
-        return self._dialogue.send_all(envelopes, handing_over, stop)
+        return send_over([self], envelopes, lambda leaving: handing_over(*leaving), stop)
+
+    def talk(self, source: Source, *, most: int) -> Generator[Event, None, None]:
+        """The steps of its dialogue, for `send_over`."""
+        return self._dialogue.talk(source, most=max(0, most - self.messages_sent))
+
+    def fileno(self) -> int:
+        """The descriptor that the steps wait for."""
+        return self._dialogue.fileno()
 
     @property
     def is_open(self) -> bool:

@@ -8,6 +8,8 @@ that hangs up between two mails would leave a recipient uncertain who got nothin
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from campaigns.mail.replies import Meaning, Phase, Reason
 from campaigns.mail.smtp_dialogue import RESET, SERVER_CLOSING, Answer, Command, Dialogue
 from campaigns.mail.smtp_envelope import (
@@ -22,7 +24,7 @@ from campaigns.mail.smtp_envelope import (
 )
 from campaigns.mail.smtp_errors import SessionLost
 from campaigns.mail.smtp_session import Session
-from campaigns.mail.smtp_wire import Reply
+from campaigns.mail.smtp_wire import Reply, Wait
 
 # Answers to a command, not to a mail: the server offers CHUNKING and does not know BDAT, or something between us does.
 COMMAND_REFUSED = frozenset({500, 501, 502, 503, 504})
@@ -44,30 +46,30 @@ class ChunkedDialogue(Dialogue):
         super().__init__(session)
         self._is_spoilt = False
 
-    def _begin(self, way_back: bytes, message: Message | None) -> None:
+    def _begin(self, way_back: bytes, message: Message | None) -> Generator[Wait, None, None]:
         spoilt, self._is_spoilt = self._is_spoilt, False
-        super()._begin(RESET if spoilt else way_back, message)
+        yield from super()._begin(RESET if spoilt else way_back, message)
 
-    def _open(self, message: Message) -> Answer:
+    def _open(self, message: Message) -> Generator[Wait, None, Answer]:
         if self._is_spoilt:
             try:
-                self._begin_again(message)
+                yield from self._begin_again(message)
             except SessionLost as error:
                 self.abort()
                 return Answer(outcome_of_loss(OutcomeKind.NOT_HANDED_OVER, error))
-        return super()._open(message)
+        return (yield from super()._open(message))
 
-    def _begin_again(self, message: Message) -> None:
+    def _begin_again(self, message: Message) -> Generator[Wait, None, None]:
         """Start a transaction anew whose commands travelled with a chunk that was refused.
 
         What they met is indeterminate until RSET (RFC 3030 §2), so their answers are read and not believed.
         """
         for phase, _, timeout_seconds in self._steps(message):
-            reply = self._wire.read_reply(phase, timeout_seconds)
+            reply = yield from self._wire.reading(phase, timeout_seconds)
             if reply.code == SERVER_CLOSING:
                 reason = outcome_of_reply(phase, reply).reason
                 raise SessionLost(phase, reason, reply.text, code=reply.code, enhanced=reply.enhanced)
-        self._begin(RESET, message)
+        yield from self._begin(RESET, message)
 
     def _steps(self, message: Message) -> tuple[Command, ...]:
         return super()._steps(message)[:2]

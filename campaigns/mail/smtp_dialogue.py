@@ -1,12 +1,14 @@
 """Sending many messages over one session: pipelined (RFC 2920) where the server offers it, step by step where not.
 
 Pipelined, one message costs one round trip: `content . MAIL RCPT DATA` is one write, of which the last three belong to
-the message after. Both ways share one loop, so that they cannot judge differently.
+the message after. Both ways share one loop, so that they cannot judge differently. The loop stops wherever it would
+have to wait; smtp_many.py drives any number of them together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
+from enum import Enum
 from typing import NamedTuple
 
 from campaigns.mail.replies import Phase, Reason
@@ -17,18 +19,27 @@ from campaigns.mail.smtp_envelope import (
     OutcomeKind,
     outcome_of_loss,
     outcome_of_reply,
-    prepare,
 )
 from campaigns.mail.smtp_errors import SessionLost
 from campaigns.mail.smtp_session import Session
-from campaigns.mail.smtp_wire import GO_AHEAD, Reply
+from campaigns.mail.smtp_source import Settled, Source
+from campaigns.mail.smtp_wire import GO_AHEAD, Reply, Wait
 
 SERVER_CLOSING = 421
 LONE_DOT = b".\r\n"
 RESET = b"RSET\r\n"
 
-Settled = tuple[Envelope, Outcome]
 Command = tuple[Phase, bytes, float]  # with how many seconds its answer may take
+
+
+class Rest(Enum):
+    """What a dialogue says when it has nothing to send until others are through."""
+
+    PAUSED = "paused"
+
+
+Event = Settled | Message | Wait | Rest
+"""What a dialogue says on its way: an outcome; a message whose content leaves when it goes on; that it has to wait."""
 
 
 class Answer(NamedTuple):
@@ -51,64 +62,68 @@ class Dialogue:
         self.pipelining = session.settings.use_pipelining and "PIPELINING" in session.offers
         self.messages_sent = 0
         self.usable = True
+        self._left = 0  # how many messages it may still take
 
-    def send_all(
-        self, envelopes: Iterator[Envelope | None], handing_over: Callable[[Envelope], None], stop: Callable[[], bool]
-    ) -> Iterator[Settled]:
-        """See `Connection.send_all`, which this does."""
-        source = _Source(self._session, envelopes, stop)
-        finished = False
-        try:
-            yield from self._send_each(source, handing_over)
-            finished = True
-        finally:
-            if not finished:
-                self.abort()
-        if source.error is not None:
-            raise source.error
+    def talk(self, source: Source, *, most: int) -> Generator[Event, None, None]:
+        """Send what the source gives, at most so many messages, until it ends or the session is lost.
+
+        A Wait asks to go on when there is something to read or to write, or it is too late. After a Message its content
+        leaves, unless `source.refusal` is set by then.
+        """
+        self._left = most
+        way_back = b""
+        message: Message | None = None
+        while self.usable:
+            if message is None:
+                message = self._take(source)
+                yield from source.settled()
+                try:
+                    yield from self._begin(way_back, message)
+                except SessionLost as error:
+                    yield from self._not_handed_over(error, message)
+                    return
+                way_back = b""
+                if message is None:
+                    if source.ended or not self._left:
+                        return
+                    if source.is_pausing:
+                        yield Rest.PAUSED
+                    continue
+            answer = yield from self._open(message)
+            if answer.outcome is None:
+                message = yield from self._hand_over(message, source)
+            else:
+                way_back = answer.way_back
+                envelope, message = message.envelope, None
+                yield envelope, answer.outcome
+
+    def fileno(self) -> int:
+        """The descriptor that its waits are about."""
+        return self._wire.fileno()
 
     def abort(self) -> None:
         """Close without a word: the only safe way when the server may be waiting for content."""
         self.usable = False
         self._wire.close()
 
-    def _send_each(self, source: _Source, handing_over: Callable[[Envelope], None]) -> Iterator[Settled]:
-        way_back = b""
-        message: Message | None = None
-        while self.usable:
-            if message is None:
-                message = source.take()
-                yield from source.settled()
-                try:
-                    self._begin(way_back, message)
-                except SessionLost as error:
-                    yield from self._not_handed_over(error, message)
-                    return
-                way_back = b""
-                if message is None:
-                    if source.ended:
-                        return
-                    continue
-            answer = self._open(message)
-            if answer.outcome is None:
-                message = yield from self._hand_over(message, source, handing_over)
-            else:
-                way_back = answer.way_back
-                envelope, message = message.envelope, None
-                yield envelope, answer.outcome
+    def _take(self, source: Source) -> Message | None:
+        message = source.take(self._session) if self._left else None
+        if message is not None:
+            self._left -= 1
+        return message
 
-    def _begin(self, way_back: bytes, message: Message | None) -> None:
+    def _begin(self, way_back: bytes, message: Message | None) -> Generator[Wait, None, None]:
         """Leave a refused transaction, if there is one; pipelined, start the next in the same write."""
         group = self._group(message) if message is not None and self.pipelining else b""
         if way_back or group:
-            self._wire.write(way_back + group, Phase.MAIL, self._timeouts.command)
+            yield from self._wire.writing(way_back + group, Phase.MAIL, self._timeouts.command)
         if way_back:
-            reply = self._wire.read_reply(Phase.MAIL, self._timeouts.command)
+            reply = yield from self._wire.reading(Phase.MAIL, self._timeouts.command)
             if reply.code == SERVER_CLOSING or (way_back == RESET and not reply.positive):
                 reason = outcome_of_reply(Phase.MAIL, reply).reason
                 raise SessionLost(Phase.MAIL, reason, reply.text, code=reply.code, enhanced=reply.enhanced)
 
-    def _open(self, message: Message) -> Answer:
+    def _open(self, message: Message) -> Generator[Wait, None, Answer]:
         """Bring all commands before the content behind us. Nothing of the content has left when this returns."""
         if self.pipelining and self._wire.take_go_ahead():
             return _ACCEPTED
@@ -116,7 +131,7 @@ class Dialogue:
         accepted: set[Phase] = set()
         try:
             for phase, command, timeout_seconds in self._steps(message):
-                reply = self._step(command, phase, timeout_seconds)
+                reply = yield from self._step(command, phase, timeout_seconds)
                 if reply.code == GO_AHEAD if phase is Phase.DATA else reply.positive:
                     accepted.add(phase)
                     continue
@@ -147,11 +162,11 @@ class Dialogue:
         """The content as it leaves once all commands were accepted."""
         return envelope.wire_form
 
-    def _step(self, command: bytes, phase: Phase, timeout_seconds: float) -> Reply:
+    def _step(self, command: bytes, phase: Phase, timeout_seconds: float) -> Generator[Wait, None, Reply]:
         """The reply to a command; pipelined, the command has left with its group already."""
         if not self.pipelining:
-            self._wire.write(command, phase, timeout_seconds)
-        return self._wire.read_reply(phase, timeout_seconds)
+            yield from self._wire.writing(command, phase, timeout_seconds)
+        return (yield from self._wire.reading(phase, timeout_seconds))
 
     def _refusal(self, phase: Phase, reply: Reply) -> Outcome:
         if not 400 <= reply.code < 600:
@@ -160,19 +175,17 @@ class Dialogue:
             self.abort()
         return outcome_of_reply(phase, reply)
 
-    def _hand_over(
-        self, message: Message, source: _Source, handing_over: Callable[[Envelope], None]
-    ) -> Generator[Settled, None, Message | None]:
+    def _hand_over(self, message: Message, source: Source) -> Generator[Event, None, Message | None]:
         """Send the content, and pipelined with it the group of the message after, which is returned."""
-        following = source.take() if self.pipelining else None
-        try:
-            handing_over(message.envelope)
-        except Exception as error:
-            lost = SessionLost(Phase.DATA, Reason.CONNECTION_LOST, f"given up before the content: {error}")
+        following = self._take(source) if self.pipelining else None
+        yield message
+        if source.refusal is not None:
+            text = f"given up before the content: {source.refusal}"
+            lost = SessionLost(Phase.DATA, Reason.CONNECTION_LOST, text)
             yield from self._not_handed_over(lost, message, following)
             yield from source.settled()
-            raise
-        outcome = self._exchange_content(self._wire_form(message.envelope), following)
+            return None
+        outcome = yield from self._exchange_content(self._wire_form(message.envelope), following)
         yield message.envelope, outcome
         yield from source.settled()
         if self.usable or following is None:
@@ -181,18 +194,18 @@ class Dialogue:
         yield from self._not_handed_over(lost, following)
         return None
 
-    def _exchange_content(self, content: bytes, following: Message | None) -> Outcome:
+    def _exchange_content(self, content: bytes, following: Message | None) -> Generator[Wait, None, Outcome]:
         data = content + self._group(following) if following is not None else content
         limits = self._timeouts
         self.messages_sent += 1
         try:
-            self._wire.write(
+            yield from self._wire.writing(
                 data, Phase.CONTENT, limits.data_block, overall_seconds=limits.data_block + limits.final_dot
             )
         except SessionLost as error:
             return self._outcome_of_failed_write(error, len(content))
         try:
-            reply = self._wire.read_reply(Phase.CONTENT, limits.final_dot)
+            reply = yield from self._wire.reading(Phase.CONTENT, limits.final_dot)
         except SessionLost as error:
             self.abort()
             return outcome_of_loss(OutcomeKind.UNCERTAIN, error)
@@ -223,45 +236,3 @@ class Dialogue:
         for message in messages:
             if message is not None:
                 yield message.envelope, outcome_of_loss(OutcomeKind.NOT_HANDED_OVER, error)
-
-
-class _Source:
-    """The caller's envelopes, one at a time. An error in fetching one waits until the open ones are settled."""
-
-    def __init__(self, session: Session, envelopes: Iterator[Envelope | None], stop: Callable[[], bool]) -> None:
-        self._session = session
-        self._envelopes = envelopes
-        self._stop = stop
-        self._settled: list[Settled] = []
-        self.ended = False
-        self.error: Exception | None = None
-
-    def take(self) -> Message | None:
-        """The next message; None when there is none now: the end, a pause, or one that was settled without sending."""
-        if self.ended:
-            return None
-        try:
-            if self._stop():
-                self.ended = True
-                return None
-            envelope = next(self._envelopes)
-        except StopIteration:
-            self.ended = True
-            return None
-        except Exception as error:
-            self.ended, self.error = True, error
-            return None
-        if envelope is None:
-            return None
-        prepared = prepare(self._session, envelope)
-        if isinstance(prepared, Message):
-            return prepared
-        self._settled.append((envelope, prepared))
-        return None
-
-    def settled(self) -> Sequence[Settled]:
-        """Those that could not be sent at all, each returned once."""
-        if not self._settled:
-            return ()
-        settled, self._settled = self._settled, []
-        return settled

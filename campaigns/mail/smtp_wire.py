@@ -5,19 +5,21 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import struct
 import time
+from collections.abc import Generator
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar, cast
 
 from campaigns.mail.replies import Phase, Reason, enhanced_code
 from campaigns.mail.smtp_errors import SessionLost
 
-READ_SIZE = 65536
+READ_SIZE = 4096
 # RFC 5321 §4.5.3.1.5 allows 512 octets a reply line; servers that explain themselves at length get more, not endless.
 MAX_REPLY_SIZE = 65536
 MAX_UNREAD = 1 << 20
 GO_AHEAD = 354
+
+Result = TypeVar("Result")
 
 
 class Reply(NamedTuple):
@@ -33,19 +35,28 @@ class Reply(NamedTuple):
         return 200 <= self.code < 300
 
 
-class Wire:
-    """A socket, its unread input, and a deadline for each wait.
+class Wait(NamedTuple):
+    """What `Wire.reading` and `Wire.writing` wait for: input, or room for output too, until `time.monotonic()` says so.
 
-    Without TLS the system keeps the deadline of a read: one call where polling first takes two, and the time of a mail
-    goes into such calls. With TLS, where one read of ours may take several of the socket, it never blocks.
+    Whoever drives them goes on as soon as it is there, and at the latest when it is time.
+    """
+
+    deadline: float
+    is_for_room: bool = False
+
+
+class Wire:
+    """A socket, its unread input, and a deadline for each wait. It never blocks by itself.
+
+    `reading` and `writing` stop wherever they have to wait, so that one thread can hold many dialogues at once;
+    `read_reply` and `write` are the same for a thread that has nothing else to do.
 
     Every method raises SessionLost (connection_lost, timeout or protocol_error) naming the phase it was called for.
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(True)
+        sock.setblocking(False)
         self._sock = sock
-        self._read_seconds = 0.0
         self._input = b""
         self._taken = 0  # how much of the input has been used
         # TLS later keeps the same descriptor, so these stay valid.
@@ -53,19 +64,33 @@ class Wire:
         self._readable.register(sock, select.POLLIN)
         self._writable = select.poll()
         self._writable.register(sock, select.POLLIN | select.POLLOUT)
-        self._room = True
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._sock.fileno()
 
     def read_reply(self, phase: Phase, timeout_seconds: float) -> Reply:
+        """The next reply, as `reading` gives it."""
+        return self._wait_through(self.reading(phase, timeout_seconds))
+
+    def write(self, data: bytes, phase: Phase, timeout_seconds: float) -> None:
+        """Send it all, as `writing` does."""
+        self._wait_through(self.writing(data, phase, timeout_seconds))
+
+    def reading(self, phase: Phase, timeout_seconds: float) -> Generator[Wait, None, Reply]:
         """The next reply, in the order they came. The deadline is for the whole of it, not for each piece."""
-        deadline = 0.0
+        wait: Wait | None = None
         while (reply := self._parse_reply(phase)) is None:
             if len(self._input) - self._taken > MAX_REPLY_SIZE:
                 raise SessionLost(phase, Reason.PROTOCOL_ERROR, "the server's reply does not end")
-            if not deadline:
-                deadline, left_seconds = time.monotonic() + timeout_seconds, timeout_seconds
-            else:
-                left_seconds = deadline - time.monotonic()
-            self._wait_for_input(phase, left_seconds)
+            if wait is None:
+                wait = Wait(time.monotonic() + timeout_seconds)
+            elif time.monotonic() >= wait.deadline:
+                raise SessionLost(phase, Reason.TIMEOUT, "the server did not answer in time")
+            # TLS may hold decrypted bytes that nobody outside can see, so reading comes before waiting.
+            if not (self.encrypted and self._receive(phase)):
+                yield wait
+                self._receive(phase)
         return reply
 
     def take_go_ahead(self) -> bool:
@@ -96,27 +121,33 @@ class Wire:
         except SessionLost:
             return None
 
-    def write(self, data: bytes, phase: Phase, timeout_seconds: float, *, overall_seconds: float | None = None) -> None:
+    def writing(
+        self, data: bytes, phase: Phase, timeout_seconds: float, *, overall_seconds: float | None = None
+    ) -> Generator[Wait, None, None]:
         """Send it all, reading what the server says meanwhile, so that neither waits for the other's full buffer.
 
         `timeout_seconds` is the longest pause without progress, `overall_seconds` the longest time for everything.
         On failure SessionLost.written tells how much had left.
         """
-        view, sent = memoryview(data), 0
+        sent = 0
         try:
-            sent = self._send(view, phase)  # nearly always all of it
+            sent = self._send(data, phase)  # nearly always all of it
             if sent == len(data):
                 return
-            now = time.monotonic()
+            view, now = memoryview(data), time.monotonic()
             last = now + (overall_seconds if overall_seconds is not None else timeout_seconds)
             deadline = min(now + timeout_seconds, last)
             while sent < len(data):
                 if taken := self._send(view[sent:], phase):
                     sent += taken
-                    continue
-                self._wait_for_room(phase, deadline)
-                if self._room:
                     deadline = min(time.monotonic() + timeout_seconds, last)
+                    continue
+                if time.monotonic() >= deadline:
+                    raise SessionLost(phase, Reason.TIMEOUT, "the server did not read in time")
+                yield Wait(deadline, is_for_room=True)
+                self._receive(phase)
+                if len(self._input) - self._taken > MAX_UNREAD:
+                    raise SessionLost(phase, Reason.PROTOCOL_ERROR, "the server talks and does not listen")
         except SessionLost as error:
             # A TLS record that failed may still have left in part.
             error.written = max(sent, 1) if self.encrypted else sent
@@ -129,7 +160,6 @@ class Wire:
         ssl.SSLError and TimeoutError are kinds.
         """
         self._input, self._taken = b"", 0
-        self._sock.setblocking(False)
         self._sock = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -195,47 +225,27 @@ class Wire:
                 return Reply(int(line[:3]), "\n".join(_show(one[4:]) for one in lines))
         return None
 
-    def _wait_for_input(self, phase: Phase, seconds: float) -> None:
-        got_some = seconds > 0 and (
-            self._wait_for_decrypted(phase, seconds) if self.encrypted else self._receive(phase, within_seconds=seconds)
-        )
-        if not got_some:
-            raise SessionLost(phase, Reason.TIMEOUT, "the server did not answer in time")
-
-    def _wait_for_decrypted(self, phase: Phase, seconds: float) -> bool:
-        # TLS may hold decrypted bytes that poll cannot see, so reading comes before waiting.
-        deadline = time.monotonic() + seconds
-        while not self._receive(phase):
-            left_seconds = deadline - time.monotonic()
-            if left_seconds <= 0 or not self._readable.poll(left_seconds * 1000):
-                return False
-        return True
-
-    def _wait_for_room(self, phase: Phase, deadline: float) -> None:
-        if len(self._input) - self._taken > MAX_UNREAD:
-            raise SessionLost(phase, Reason.PROTOCOL_ERROR, "the server talks and does not listen")
-        left = deadline - time.monotonic()
-        events = self._writable.poll(left * 1000) if left > 0 else []
-        if not events:
-            raise SessionLost(phase, Reason.TIMEOUT, "the server did not read in time")
-        self._room = bool(events[0][1] & select.POLLOUT)
-        if events[0][1] & ~select.POLLOUT:
-            self._receive(phase)
-
-    def _send(self, data: memoryview, phase: Phase) -> int:
+    def _wait_through(self, steps: Generator[Wait, None, Result]) -> Result:
         try:
-            return self._sock.send(data, 0 if self.encrypted else socket.MSG_DONTWAIT)
+            while True:
+                wait = next(steps)
+                waiter = self._writable if wait.is_for_room else self._readable
+                waiter.poll(max(0, wait.deadline - time.monotonic()) * 1000)
+        except StopIteration as end:
+            return cast("Result", end.value)
+
+    def _send(self, data: bytes | memoryview, phase: Phase) -> int:
+        try:
+            return self._sock.send(data)
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
         except OSError as error:
             raise _lost(phase, error) from error
 
-    def _receive(self, phase: Phase, *, within_seconds: float = 0) -> bool:
-        """Read what is there, without TLS also what comes in time; False for nothing. Raises SessionLost at the end."""
+    def _receive(self, phase: Phase) -> bool:
+        """Read what is there; False for nothing. Raises SessionLost at the end."""
         try:
-            if within_seconds:
-                self._set_read_seconds(within_seconds)
-            data = self._sock.recv(READ_SIZE, 0 if within_seconds or self.encrypted else socket.MSG_DONTWAIT)
+            data = self._sock.recv(READ_SIZE)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError as error:
@@ -245,14 +255,6 @@ class Wire:
         self._input = self._input[self._taken :] + data
         self._taken = 0
         return True
-
-    def _set_read_seconds(self, seconds: float) -> None:
-        if seconds == self._read_seconds:
-            return
-        # Nothing at all would mean for ever.
-        whole, part = divmod(max(1, round(seconds * 1_000_000)), 1_000_000)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", whole, part))
-        self._read_seconds = seconds
 
 
 @lru_cache(maxsize=512)

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from base64 import b64encode
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -16,7 +17,7 @@ from campaigns.mail.replies import Phase
 from campaigns.mail.smtp import Connection, ConnectionNotOpened, Envelope, Outcome, OutcomeKind, ServerSettings
 from campaigns.mail.smtp_session import open_session
 from campaigns.mail.smtp_settings import Timeouts
-from campaigns.mail.smtp_wire import Reply, Wire
+from campaigns.mail.smtp_wire import Reply, Wait, Wire
 
 MASK: Final = "••••••"
 QUIT: Final = "quit"
@@ -114,15 +115,17 @@ class _ListeningWire(Wire):
         self._notes = notes
         self._quitting = False
 
-    def write(self, data: bytes, phase: Phase, timeout_seconds: float, *, overall_seconds: float | None = None) -> None:
+    def writing(
+        self, data: bytes, phase: Phase, timeout_seconds: float, *, overall_seconds: float | None = None
+    ) -> Generator[Wait, None, None]:
         """Note what we say, and say it."""
         self._quitting = data.startswith(b"QUIT")
         self._notes.say(self._name(phase), "us", _shown(data, phase))
-        super().write(data, phase, timeout_seconds, overall_seconds=overall_seconds)
+        yield from super().writing(data, phase, timeout_seconds, overall_seconds=overall_seconds)
 
-    def read_reply(self, phase: Phase, timeout_seconds: float) -> Reply:
+    def reading(self, phase: Phase, timeout_seconds: float) -> Generator[Wait, None, Reply]:
         """Note what the server says."""
-        reply = super().read_reply(phase, timeout_seconds)
+        reply = yield from super().reading(phase, timeout_seconds)
         *first, last = reply.text.split("\n")
         for line in first:
             self._notes.say(self._name(phase), "server", f"{reply.code}-{line}")
