@@ -114,7 +114,8 @@ def _reset_rows(one: dict[str, Any]) -> Rows:
 
 
 def _far_rows(one: dict[str, Any]) -> Rows:
-    name = f"Relay {one['milliseconds']} ms away, one worker process of {one['threads']} threads, {_database(one)}"
+    away, connections = f"{one['milliseconds']} ms away", f"{one['connections']} connections"
+    name = f"Relay {away}, one worker process with {connections}, {_database(one)}"
     return [(name, f"{one['rate']:,.0f} mails a second")]
 
 

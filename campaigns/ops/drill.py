@@ -34,7 +34,6 @@ from campaigns.site import Site
 SECONDS_BETWEEN_FAULTS = 2.0  # about; the mail server is as slow as that takes
 LONGEST_WAIT_SECONDS = 20.0  # for a campaign that stands still, before the next fault comes all the same
 CALM_SECONDS = 30.0  # for what is still to be written down after the end
-CONNECTIONS = 4
 BODY = '{{ name | default: "reader" }},\n\nthis is a **drill**. [Read on](https://example.com/drill)\n'
 
 
@@ -96,7 +95,10 @@ class Drill:
     def _pace(self) -> None:
         """Slow the mail server down so far that the campaign outlasts its faults."""
         mails_between_faults = max(1.0, self.plan.recipients / (self.plan.faults + 1))
-        self.stage.sink.pause_seconds = min(0.5, CONNECTIONS * SECONDS_BETWEEN_FAULTS / mails_between_faults)
+        connections = (
+            2 * self.stage.settings.bulk_threads * self.stage.settings.bulk_connections
+        )  # of two sending processes
+        self.stage.sink.pause_seconds = min(0.5, connections * SECONDS_BETWEEN_FAULTS / mails_between_faults)
 
     def _break_things(self) -> None:
         """Break one thing after another, each when its share of the mails has been accepted."""

@@ -78,7 +78,7 @@ def _worker(name: str, lane: str, *, pool: str, concurrency: int) -> ProcessPlan
 
 
 def _bulk_worker(number: int, settings: Settings) -> ProcessPlan:
-    """Return one sending process; each of its threads has a connection of its own to the mail server."""
+    """Return one sending process; each of its threads sends a batch over connections of its own."""
     return _worker(f"mail.bulk-{number}", BULK, pool="threads", concurrency=settings.bulk_threads)
 
 

@@ -12,13 +12,14 @@ from tests.people import make_users
 pytestmark = pytest.mark.both_databases
 
 WORKER = ("celery_worker", "worker", "--loglevel=warning")
-CONNECTIONS = 4
+THREADS = 4
+CONNECTIONS = THREADS * 4
 BEAT = ("celery_worker", "beat", "--loglevel=warning")
 
 
 def test_a_worker_of_every_lane_sends_the_campaign_and_records_totals(app, sink, start_process):
     make_users(1_200)
-    start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS))
+    start_process(*WORKER, "-P", "threads", "-c", str(THREADS))
     campaign_id = launch_for_workers()
     wait_until(lambda: has_ended(campaign_id), what="the campaign to end")
     totals = campaign_totals(campaign_id)
@@ -30,12 +31,12 @@ def test_a_worker_of_every_lane_sends_the_campaign_and_records_totals(app, sink,
 def test_a_killed_worker_and_a_flushed_broker_are_made_good_by_beat(app, sink, start_process, environ, redis_server):
     make_users(1_500)
     quick = {"LEASE_SECONDS": "5", "RECONCILE_SECONDS": "2"}
-    worker = start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS), **quick)
+    worker = start_process(*WORKER, "-P", "threads", "-c", str(THREADS), **quick)
     campaign_id = launch_for_workers()
     wait_until(lambda: len(sink.mails) > 100, what="the first mails")
     end_process_group(worker, 9)
     redis_server.flush()
-    start_process(*WORKER, "-P", "threads", "-c", str(CONNECTIONS), **quick)
+    start_process(*WORKER, "-P", "threads", "-c", str(THREADS), **quick)
     start_process(*BEAT, **quick)
     wait_until(lambda: has_ended(campaign_id), what="the campaign to end")
     totals = ledger_totals(campaign_id)

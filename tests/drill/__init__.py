@@ -4,7 +4,7 @@
       test_killed_senders::test_ten_kills_leave_at_most_one_uncertain_for_each_connection
       test_rabbitmq::test_senders_killed_and_replaced
  2  one process of a pool killed
-      test_killed_senders::test_killing_one_process_of_a_pool_leaves_at_most_one_uncertain
+      test_killed_senders::test_killing_one_process_of_a_pool_leaves_at_most_its_connections_uncertain
  3  the sender of single mails killed, fifty a second    two kills; the quarter of an hour's lease is cut to a second
       test_single_mails::test_a_sender_of_single_mails_killed_while_fifty_a_second_arrive
  4  killed between the answer and the commit             DATA and BDAT; with the journal, and with it lost

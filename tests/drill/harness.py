@@ -45,7 +45,7 @@ class Experiment:
     def start_plan(self, plan: ProcessPlan) -> None:
         self.stage.supervisor.start(plan, plan.log_path(self.settings))
 
-    def launch(self, recipients: int, *, milliseconds_each: float = 30) -> None:
+    def launch(self, recipients: int, *, milliseconds_each: float = 120) -> None:
         """Launch a campaign; the mail server takes that long for each mail on each connection.
 
         Slow enough that a test which stumbles for seconds still finds the campaign in the middle.

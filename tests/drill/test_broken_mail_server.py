@@ -83,7 +83,7 @@ def test_a_domain_that_wants_no_more_for_now_holds_up_nobody_else(
     make_experiment: Callable[..., Experiment], reply: str
 ) -> None:
     """One connection, so that nothing hides a slot that sleeps; a campaign before it tells the usual pace."""
-    experiment = make_experiment(BULK_THREADS="1", BATCH_SIZE="50")
+    experiment = make_experiment(BULK_THREADS="1", BULK_CONNECTIONS="1", BATCH_SIZE="50")
     add_demo_users(100)
     for number in range(TIRED_PEOPLE):
         make_user(f"person{number}@{TIRED}")

@@ -115,7 +115,7 @@ def test_redis_is_away_when_everything_starts(experiment: Experiment) -> None:
 def test_redis_is_out_of_memory_for_a_while(experiment: Experiment) -> None:
     """It refuses every write, acknowledgements and counts of chords included; all goes on by itself afterwards."""
     experiment.start()
-    experiment.launch(600, milliseconds_each=20)
+    experiment.launch(600, milliseconds_each=80)
     experiment.wait_for_mails(100)
     with experiment.stage.redis() as client:
         client.config_set("maxmemory", "1mb")  # it uses more than that when empty

@@ -22,7 +22,8 @@ from campaigns.ops.process_sockets import client_ports
 from tests.drill.harness import Experiment
 from tests.standing_still import hold_still, let_go_on
 
-THREADS = 2  # of each sender: as many connections
+CONNECTIONS_OF_A_BATCH = 4
+CONNECTIONS = 2 * CONNECTIONS_OF_A_BATCH  # of each sender, which sends two batches at once
 SENDERS = ("mail.bulk-1", "mail.bulk-2")
 
 
@@ -36,7 +37,7 @@ def test_ten_kills_leave_at_most_one_uncertain_for_each_connection(experiment: E
         assert experiment.stage.kill(experiment.stage.child(SENDERS[kill % 2]))
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
-    assert len(verdict.uncertain) <= 10 * THREADS
+    assert len(verdict.uncertain) <= 10 * CONNECTIONS
     assert verdict.by_ledger.sent == 1_000 - len(verdict.uncertain)
 
 
@@ -52,7 +53,7 @@ def wait_until_it_sends(experiment: Experiment, name: str) -> None:
     sink.pause_seconds = usual
 
 
-def test_killing_one_process_of_a_pool_leaves_at_most_one_uncertain(experiment: Experiment) -> None:
+def test_killing_one_process_of_a_pool_leaves_at_most_its_connections_uncertain(experiment: Experiment) -> None:
     experiment.start("work", "beat")
     experiment.start_more("mail.bulk-1", threads="prefork")
     experiment.launch(600)
@@ -60,10 +61,10 @@ def test_killing_one_process_of_a_pool_leaves_at_most_one_uncertain(experiment: 
     worker = experiment.pid("mail.bulk-1")
     children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
     os.kill(int(children[-1]), signal.SIGKILL)
-    experiment.stage.most_uncertain_by_kills += 1
+    experiment.stage.most_uncertain_by_kills += CONNECTIONS_OF_A_BATCH
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
-    assert len(verdict.uncertain) <= 1
+    assert len(verdict.uncertain) <= CONNECTIONS_OF_A_BATCH
 
 
 @pytest.fixture(params=["DATA", "BDAT"])
@@ -79,7 +80,7 @@ def test_a_sender_killed_before_it_hears_that_its_mail_was_accepted(experiment_b
     experiment.launch(300)
     experiment.wait_for_mails(50)
     kill = lambda: os.killpg(experiment.pid("mail.bulk-1"), signal.SIGKILL)  # noqa: E731
-    experiment.stage.most_uncertain_by_kills += THREADS
+    experiment.stage.most_uncertain_by_kills += CONNECTIONS
     experiment.stage.sink.arrange(Mischief(Step.AFTER_DOT_KEPT, 1, then=kill))
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
@@ -93,7 +94,7 @@ def test_a_sender_killed_before_the_mail_server_has_its_mail(experiment_by_comma
     experiment.launch(300)
     experiment.wait_for_mails(50)
     kill = lambda: os.killpg(experiment.pid("mail.bulk-1"), signal.SIGKILL)  # noqa: E731
-    experiment.stage.most_uncertain_by_kills += THREADS
+    experiment.stage.most_uncertain_by_kills += CONNECTIONS
     experiment.stage.sink.arrange(Mischief(Step.BEFORE_DOT, 1, then=kill))
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
@@ -116,8 +117,8 @@ def test_a_sender_killed_between_the_answers_and_the_commit(
     experiment = make_experiment(DIE_WHEN=f"before answers are written down{disk}", BATCH_SIZE="30")
     experiment.start("work", "beat")
     experiment.start_more("mail.bulk-1", extra=("-I", "tests.drill.dying"))
-    experiment.stage.most_uncertain_by_kills += THREADS if not disk else THREADS * 30
-    experiment.launch(200, milliseconds_each=5)
+    experiment.stage.most_uncertain_by_kills += CONNECTIONS if not disk else 2 * 30
+    experiment.launch(200, milliseconds_each=20)
     verdict = experiment.wait_for_end()
     assert (experiment.settings.instance_dir / "died").exists()
     assert verdict.problems == []

@@ -10,7 +10,7 @@ from campaigns.compose.models import Campaign
 from campaigns.extensions import db
 from tests.drill.harness import Experiment
 
-THREADS = 2
+CONNECTIONS = 2 * 4  # of a sender: two batches at once, each over so many
 DYING = ("-I", "tests.drill.dying")
 # Which pool: a whole worker dies with its threads; of forked processes one dies, and its task is redelivered at once.
 MOMENTS = [
@@ -32,8 +32,8 @@ def test_whoever_dies_at_the_worst_moment_of_a_chord(
     experiment.start("beat")
     experiment.start_more("work", extra=DYING)
     experiment.start_more("mail.bulk-1", extra=DYING, threads=pool)
-    experiment.stage.most_uncertain_by_kills += THREADS
-    experiment.launch(400, milliseconds_each=5)
+    experiment.stage.most_uncertain_by_kills += CONNECTIONS
+    experiment.launch(400, milliseconds_each=20)
     verdict = experiment.wait_for_end()
     assert (experiment.settings.instance_dir / "died").exists()
     assert verdict.problems == []

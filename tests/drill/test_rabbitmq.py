@@ -39,7 +39,7 @@ def test_senders_killed_and_replaced(experiment: Experiment) -> None:
     experiment.stage.kill(experiment.stage.child("work"))
     verdict = experiment.wait_for_end()
     assert verdict.problems == []
-    assert len(verdict.uncertain) <= 2
+    assert len(verdict.uncertain) <= 2 * 4, "the one that was killed sends two batches, each over so many connections"
 
 
 def test_messages_lost_and_doubled_and_the_redis_of_the_results_emptied(experiment: Experiment) -> None:

@@ -75,7 +75,7 @@ class Desk:
         """Send to a hundred people, cancel half way, and return who was left without the mail."""
         experiment = self.experiment
         experiment.start()
-        experiment.launch(100, milliseconds_each=200)
+        experiment.launch(100, milliseconds_each=800)
         experiment.wait_for_mails(15)
         assert states.cancel(experiment.campaign_id)
         experiment.wait_until(
@@ -131,7 +131,7 @@ def test_the_uncertain_are_left_or_sent_to_again_by_name(
     with at_desk(make_experiment, windows) as desk:
         experiment, page = desk.experiment, desk.page
         experiment.start()
-        experiment.launch(80, milliseconds_each=100)
+        experiment.launch(80, milliseconds_each=400)
         experiment.wait_for_mails(10)
         # One answer is lost with its connection, another with the process that waited for it.
         kill = lambda: os.killpg(experiment.pid("mail.bulk-1"), signal.SIGKILL)  # noqa: E731
