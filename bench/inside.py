@@ -10,6 +10,7 @@ import os
 import secrets
 import sys
 import time
+from typing import Any
 
 import click
 from sqlalchemy import update
@@ -39,8 +40,9 @@ def launch(layout: str) -> None:
     with create_app().app_context():
         campaign_id = make_campaign()
         look_before_launch(campaign_id)
+        content = content_of(layout)
         launched_at = utcnow()
-        launch_without_hold(campaign_id, layout)
+        launch_without_hold(campaign_id, content)
         enqueue(end_hold, campaign_id)
     answer(campaign=campaign_id, launched_at=launched_at.isoformat())
     sys.stdout.flush()
@@ -52,7 +54,7 @@ def time_freeze() -> None:
     """Launch a campaign and freeze its audience here and now; tell the seconds, with the commit."""
     with create_app().app_context():
         campaign_id = make_campaign()
-        launch_without_hold(campaign_id, "plain")
+        launch_without_hold(campaign_id, content_of("plain"))
         began = time.perf_counter()
         states.begin_preparing(campaign_id)
         audience = freeze.freeze_audience(campaign_id)
@@ -77,12 +79,16 @@ def look_before_launch(campaign_id: int) -> None:
     db.session.rollback()
 
 
-def launch_without_hold(campaign_id: int, layout: str) -> None:
-    """Launch the draft, and put the content that all ways send in place of what was compiled."""
+def content_of(layout: str) -> dict[str, Any] | None:
+    """Return the content that all ways send, or None for the draft's own."""
+    return plain_content().to_json() if layout == "plain" else None
+
+
+def launch_without_hold(campaign_id: int, content: dict[str, Any] | None) -> None:
+    """Launch the draft, and put the content, if any, in place of what was compiled."""
     launch_now(campaign_id, by=None, launch_key=secrets.token_hex(8), hold_seconds=0)
-    if layout == "plain":
-        compiled = plain_content().to_json()
-        db.session.execute(update(Campaign).where(Campaign.id == campaign_id).values(compiled=compiled))
+    if content is not None:
+        db.session.execute(update(Campaign).where(Campaign.id == campaign_id).values(compiled=content))
         db.session.commit()
 
 

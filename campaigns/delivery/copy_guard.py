@@ -60,11 +60,13 @@ def find_hold() -> Hold | None:
     home = _home()
     if home and home.fingerprint == RESTORED:
         return Hold(moved=True)
-    if home is None or not _anything_in_flight():
+    if home is None:
         return None
-    if home.fingerprint != _fingerprint():
-        return Hold(moved=True)
-    return Hold(moved=False) if home.generation < _remembered() - TOLERANCE_SECONDS else None
+    has_moved = home.fingerprint != _fingerprint()
+    # Every batch asks; what costs a statement is asked last, and nearly never.
+    if (has_moved or home.generation < _remembered() - TOLERANCE_SECONDS) and _anything_in_flight():
+        return Hold(moved=has_moved)
+    return None
 
 
 def is_held() -> bool:

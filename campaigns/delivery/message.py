@@ -7,6 +7,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import load_only
+
 from campaigns.audience.unsubscribe_links import unsubscribe_token
 from campaigns.compose.merge import OutputTooLong
 from campaigns.compose.models import Campaign
@@ -26,6 +29,10 @@ from campaigns.mail.pieces import MessageIds, encode_part
 from campaigns.mail.smtp_envelope import FINAL_DOT
 
 MESSAGES_KEPT = 4
+_WHAT_A_BATCH_READS = load_only(
+    Campaign.reopened_at, Campaign.frozen_at, Campaign.trouble,
+    Campaign.launched_at, Campaign.scheduled_at, Campaign.approved_at,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,30 +172,25 @@ class CampaignMessage:
         return fields
 
 
-def message_of(campaign_id: int) -> CampaignMessage:
+def campaign_to_send(campaign_id: int) -> Campaign:
+    """Return a campaign with what every batch reads of it; its content, which a process reads once, is left out."""
+    return db.session.get_one(Campaign, campaign_id, options=[_WHAT_A_BATCH_READS])
+
+
+def message_of(campaign: Campaign) -> CampaignMessage:
     """Return the mail factory of a launched campaign, kept while this process sends it; reads only."""
-    campaign = db.session.get_one(Campaign, campaign_id)
     assert campaign.begins_at is not None
-    settings = current_settings()
     link = around_token("audience.unsubscribe")
-    return _make_message(campaign_id, campaign.begins_at, settings.secret_key, link, _Stored(campaign.compiled or {}))
-
-
-class _Stored(dict[str, Any]):
-    """The stored content, left out of the cache's key: a campaign launched at one moment has one content."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Stored)
+    return _make_message(campaign.id, campaign.begins_at, current_settings().secret_key, link)
 
 
 @lru_cache(maxsize=MESSAGES_KEPT)
 def _make_message(
-    campaign_id: int, begins_at: datetime, secret_key: str, unsubscribe_link: tuple[str, str], stored: _Stored
+    campaign_id: int, begins_at: datetime, secret_key: str, unsubscribe_link: tuple[str, str]
 ) -> CampaignMessage:
-    launched = LaunchedContent.from_json(stored)
+    """Return it for a campaign launched at one moment, which has one content."""
+    stored = db.session.scalar(select(Campaign.compiled).where(Campaign.id == campaign_id))
+    launched = LaunchedContent.from_json(stored or {})
     language, zone = launched.content.language, launched.zone
     run_on = run_date(begins_at, zone_name=zone, language=language) if zone else ""
     return CampaignMessage(

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from campaigns.clock import utcnow
-from campaigns.compose.models import Campaign
 from campaigns.config import Settings, current_settings
 from campaigns.delivery import ledger
 from campaigns.delivery.brake import brake_if_needed
@@ -25,7 +24,7 @@ from campaigns.delivery.holding import hold_for_limit, hold_for_refusal
 from campaigns.delivery.journal import Journal
 from campaigns.delivery.leases import KeptLease, clock_seconds, lease_time, worker_name
 from campaigns.delivery.ledger import LeaseLost
-from campaigns.delivery.message import CampaignMessage, message_of
+from campaigns.delivery.message import CampaignMessage, campaign_to_send, message_of
 from campaigns.delivery.models import DeliveryState
 from campaigns.delivery.settlements import concerns_connection, concerns_sender, settlement_of
 from campaigns.delivery.states import clear_trouble
@@ -68,9 +67,9 @@ def send_batch(campaign_id: int, number: int) -> BatchSummary:
     if lease is None:
         summary.ended = "nothing_to_do"
         return summary
-    campaign = db.session.get_one(Campaign, campaign_id)
+    campaign = campaign_to_send(campaign_id)
     begun_at = campaign.reopened_at or campaign.frozen_at or utcnow()
-    message, had_trouble = message_of(campaign_id), campaign.trouble is not None
+    message, had_trouble = message_of(campaign), campaign.trouble is not None
     db.session.commit()
     kept_lease = KeptLease(lease, lease_time(settings), asked_at=asked_at)
     with kept_lease as kept, Journal(settings.journal_dir, lease) as journal:

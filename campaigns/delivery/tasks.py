@@ -27,9 +27,11 @@ from campaigns.delivery import (
 from campaigns.mail.tasks import send_mail
 
 
-@shared_task(bind=True, name="delivery.end_hold", max_retries=None, soft_time_limit=30, time_limit=60)
+# The freeze and the first round follow in the same task: to publish, fetch and begin another one takes time in which
+# nobody is sent to, and what a crash leaves between two steps is found by the sweep, however they are cut.
+@shared_task(bind=True, name="delivery.end_hold", max_retries=None, soft_time_limit=1700, time_limit=1800)
 def end_hold(self: Task[Any, Any], campaign_id: int) -> None:
-    """Begin the freeze when the hold is over; a campaign that was taken back is left alone."""
+    """Freeze the audience when the hold is over, and start; a campaign that was taken back is left alone."""
     if copy_guard.is_held():
         return
     left = states.hold_left(campaign_id)
@@ -37,14 +39,15 @@ def end_hold(self: Task[Any, Any], campaign_id: int) -> None:
         raise self.retry(countdown=left.total_seconds() + 0.1)
     if find_backlog():
         return  # the sweep asks again
-    _begin(campaign_id)
+    if _begin(campaign_id):
+        freeze_campaign(campaign_id)
 
 
 @shared_task(name="delivery.freeze_campaign", soft_time_limit=1700, time_limit=1800)
 def freeze_campaign(campaign_id: int) -> None:
     """Freeze the audience and start the first round."""
     if not copy_guard.is_held() and freeze.freeze_audience(campaign_id):
-        enqueue(publish_round, campaign_id)
+        _publish_round(campaign_id)
 
 
 @shared_task(name="delivery.publish_round", soft_time_limit=240, time_limit=300)
@@ -53,6 +56,10 @@ def publish_round(campaign_id: int) -> None:
     if copy_guard.is_held():
         return
     reconcile.wake_due(campaign_id)
+    _publish_round(campaign_id)
+
+
+def _publish_round(campaign_id: int) -> None:
     planned = rounds.plan_round(campaign_id)
     if planned is None:
         rounds.finish(campaign_id)
@@ -103,7 +110,8 @@ def launch_due() -> None:
     if copy_guard.is_held() or find_backlog():
         return
     for campaign_id in schedule.due_campaigns():
-        _begin(campaign_id)
+        if _begin(campaign_id):
+            enqueue(freeze_campaign, campaign_id)
 
 
 @shared_task(name="delivery.repeat_due", soft_time_limit=60, time_limit=90)
@@ -135,10 +143,9 @@ def reconcile_campaigns() -> None:
         enqueue(return_rows, campaign_id, rest)
 
 
-def _begin(campaign_id: int) -> None:
-    """Start a campaign whose time has come, unless a second person has to approve it first."""
+def _begin(campaign_id: int) -> bool:
+    """Start a campaign whose time has come, unless a second person has to approve it; tells whether to freeze it."""
     mail_ids = approval.stop_unapproved(campaign_id)
     for mail_id in mail_ids or ():
         enqueue(send_mail, mail_id)
-    if mail_ids is None and states.begin_preparing(campaign_id):
-        enqueue(freeze_campaign, campaign_id)
+    return mail_ids is None and states.begin_preparing(campaign_id)

@@ -74,7 +74,7 @@ def read_person(campaign: Campaign, position: int) -> PersonReport | None:
         user=user,
         suppression=db.session.get(Suppression, key),
         batch=batch,
-        message_id=message_of(campaign.id).message_id(position) if is_sent_by_us else "",
+        message_id=message_of(campaign).message_id(position) if is_sent_by_us else "",
         attempts=attempts_of(campaign.id, position),
         deeds=entries_about("campaign", campaign.id, CAMPAIGN_DEEDS),
     )

@@ -18,7 +18,7 @@ from campaigns.compose.merge import ChoiceSegment, FieldSegment, Segment, Templa
 from campaigns.compose.rendering import CompiledContent, ContentSource, MailFrame, compile_content
 from campaigns.delivery.claims import Recipient
 from campaigns.delivery.layouts import LAYOUTS_KEPT
-from campaigns.delivery.message import CampaignMessage, message_of
+from campaigns.delivery.message import CampaignMessage, campaign_to_send, message_of
 from campaigns.mail.addresses import AddressError
 from campaigns.mail.headers import HeaderError, clean_header_text
 from campaigns.mail.mime import date_header, message_id
@@ -247,8 +247,9 @@ def test_a_mail_server_gets_the_ready_form_intact(sink, body: str) -> None:
 def test_a_launched_campaign_is_a_factory_kept_by_its_process(app, sink) -> None:
     person = make_user("kim@example.com", name="김하늘")
     campaign_id = launch_and_freeze()
-    message = message_of(campaign_id)
-    assert message_of(campaign_id) is message
+    campaign = campaign_to_send(campaign_id)
+    message = message_of(campaign)
+    assert message_of(campaign) is message
     raw = message.build(make_recipient(user_id=person.id, address="kim@example.com"), date=NOW)
     token = unsubscribe_token(KEY, person.id, campaign_id)
     assert read(raw)["List-Unsubscribe"] == f"<http://carillon.example.test/p/u/{token}>"
