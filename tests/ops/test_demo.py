@@ -72,7 +72,7 @@ def check_flower(said: str) -> None:
     assert ask_flower(f"{address}{prefix}/api/task/send-task/ops.clean_up", password, body=b"{}")[0] == 403
 
     # Each worker tells of its tasks in its own time, so that the last of them may be heard of first.
-    names = {f"delivery.{name}" for name in ("freeze_campaign", "publish_round", "send_batch", "record_totals")}
+    names = {f"delivery.{name}" for name in ("end_hold", "send_batch", "record_totals")}
     seen = tasks_seen(f"{address}{prefix}", password, names)
     assert [each for each in seen if not re.fullmatch(r"\W*(\d+\W*)*", each[1] + each[2])] == []
 
