@@ -18,6 +18,7 @@ from campaigns.audience.models import Suppression
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign, CampaignState
 from campaigns.config import current_settings
+from campaigns.delivery.erasing import hold_deletions
 from campaigns.delivery.models import Batch, Delivery, DeliveryState, FrozenAudience
 from campaigns.extensions import db
 
@@ -49,9 +50,11 @@ def count_audience() -> AudienceCount:
 def freeze_audience(campaign_id: int) -> FrozenAudience | None:
     """Put every candidate of a preparing campaign in the ledger, cut the recipients into batches, and start sending.
 
-    One transaction: a process that dies half way leaves nothing, and of two at once the second changes nothing.
-    Returns the counts, or None when the campaign was not waiting to be frozen. Commits.
+    One transaction: a process that dies half way leaves nothing, and of two at once the second changes nothing. Nobody
+    is deleted meanwhile, so that no row is left with the id of nobody. Returns the counts, or None when the campaign
+    was not waiting to be frozen. Commits.
     """
+    hold_deletions()
     if not _claim(campaign_id):
         db.session.rollback()
         return None

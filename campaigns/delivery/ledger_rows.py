@@ -22,6 +22,7 @@ from campaigns.extensions import db
 
 D = DeliveryState
 RATE_WINDOW_SECONDS = 10
+DELETED = "deleted"  # why a row is skipped whose person is there no more
 WORKER_LOST = "worker_lost"  # why a row is uncertain whose owner fell silent before it told an outcome
 COUNTED = (D.WAITING, D.SENDING, D.SENT, D.FAILED, D.DEFERRED, D.UNCERTAIN, D.SKIPPED, D.CANCELLED)
 
@@ -44,11 +45,16 @@ _SAMPLE_RATE = text("""
 
 
 def skip(campaign_id: int, reasons: dict[int, str]) -> None:
+    """Settle rows that wait as skipped, each for its reason.
+
+    Who is deleted leaves their rows at that moment; one that a process of an earlier version froze just then, now.
+    """
     for position, reason in reasons.items():
+        left = {"user_id": None} if reason == DELETED else {}
         db.session.execute(
             update(Delivery)
             .where(Delivery.campaign_id == campaign_id, Delivery.position == position, Delivery.state == D.WAITING)
-            .values(state=D.SKIPPED, reason=reason, settled_at=utcnow())
+            .values(state=D.SKIPPED, reason=reason, settled_at=utcnow(), **left)
             .execution_options(synchronize_session=False)
         )
 

@@ -30,17 +30,19 @@ class DeliveryState(StrEnum):
 class Delivery(db.Model):  # type: ignore[name-defined,misc]
     """One candidate of one campaign. Recipients hold positions 1 to R; those excluded come after them.
 
-    Its campaign is no foreign key: the freeze would look it up and lock it once for every row, which takes a third of
-    its time. A campaign that has rows is never deleted, and its batches hold on to it.
+    Neither its campaign nor its user is a foreign key: the freeze would look them up and lock them once for every row,
+    which took most of its time. A campaign that has rows is never deleted, and its batches hold on to it. A user who is
+    deleted leaves their rows by a trigger, and none is deleted while a freeze is under way (erasing.py).
     """
 
     __tablename__ = "delivery"
-    # A user's own mails are looked up from their page; that index also keeps anybody from being two rows of a campaign.
+    # A user's own mails are looked up from their page, and when they are deleted; that index also keeps anybody from
+    # being two rows of a campaign.
     __table_args__ = (Index("uq_delivery_user_id_campaign_id", "user_id", "campaign_id", unique=True),)
 
     campaign_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    user_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="SET NULL"))
+    user_id: Mapped[int | None] = mapped_column(BigId)  # None once they are deleted
     address: Mapped[str] = mapped_column(String(254))  # frozen; what was sent to stays known when the user changes
     state: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str | None] = mapped_column(String(30))

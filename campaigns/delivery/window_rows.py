@@ -20,6 +20,7 @@ from campaigns.compose.models import CampaignState
 from campaigns.database import UtcDateTime
 from campaigns.delivery.attempts import settle_and_tell, short
 from campaigns.delivery.claims import Lease, Recipient, Settlement
+from campaigns.delivery.ledger_rows import DELETED
 from campaigns.delivery.models import Delivery, DeliveryState
 from campaigns.extensions import db
 
@@ -36,7 +37,7 @@ _HOLD = text("""
 """).bindparams(bindparam("lease_until", type_=UtcDateTime()))
 
 _SKIP_REASON = case(
-    (USERS.c.id.is_(None), "deleted"),
+    (USERS.c.id.is_(None), DELETED),
     (SUPPRESSION.c.address_key.is_not(None), "suppressed"),
     (USERS.c.unsubscribed_at.is_not(None), "unsubscribed"),
     else_=None,

@@ -6,7 +6,7 @@ from alembic import context
 from flask import current_app
 
 from campaigns.audit.triggers import guard_log
-from campaigns.delivery.erasing import forget_with_person
+from campaigns.delivery.erasing import forget_with_person, stop_forgetting
 
 db = current_app.extensions["migrate"].db
 
@@ -31,6 +31,7 @@ def run_migrations() -> None:
             # Two processes that start together must not both migrate.
             if not is_sqlite:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4025000001)")
+            stop_forgetting(connection)
             context.run_migrations()
             guard_log(connection)
             forget_with_person(connection)
