@@ -1,8 +1,8 @@
 """One thread, many dialogues: while one server thinks, the others are talked to.
 
 Between two waits all that have an answer are served together. What is about to leave is told of at once, and the
-processor changes hands once for several mails: on a machine whose processes wake each other slowly, that is half of
-what a mail costs.
+processor changes hands once for several mails: on a machine whose processes wake each other slowly, to hand over one at
+a time costs as much as to build it.
 """
 
 from __future__ import annotations
