@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import Any, TypeAlias
 
-from sqlalchemy import Select, case, func, insert, literal, null, select, update
+from sqlalchemy import Select, case, func, insert, literal, null, select, union_all, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from campaigns.accounts.models import User
@@ -27,6 +28,7 @@ BATCH_ROWS_PER_INSERT = 1_000
 # one into many, for one batch is sent over one connection, and a relay far away is slow on each.
 BATCHES_AT_LEAST = 20
 SMALLEST_BATCH = 100
+Candidates: TypeAlias = Select[int, int, int, str, str, str | None, int]  # rows as the ledger has them at first
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ def freeze_audience(campaign_id: int) -> FrozenAudience | None:
     if not _claim(campaign_id):
         db.session.rollback()
         return None
-    recipients = _insert(_candidates(campaign_id, excluded=False, after=0))
-    excluded = _insert(_candidates(campaign_id, excluded=True, after=recipients))
+    candidates = _insert_candidates(campaign_id)
+    recipients = _last_recipient(campaign_id)
     _insert_batches(campaign_id, recipients)
     audience = FrozenAudience(
-        campaign_id=campaign_id, candidates=recipients + excluded, excluded=excluded, recipients=recipients,
+        campaign_id=campaign_id, candidates=candidates, excluded=candidates - recipients, recipients=recipients,
         frozen_at=utcnow(),
     )  # fmt: skip
     db.session.add(audience)
@@ -90,31 +92,47 @@ def _start_sending(campaign_id: int) -> None:
     )
 
 
-def _insert(candidates: Select[tuple[object, ...]]) -> int:
+def _insert_candidates(campaign_id: int) -> int:
+    """Put everybody in the ledger and return how many; within the caller's transaction.
+
+    One statement sees one moment. Between two, PostgreSQL lets others commit: who unsubscribes there would be of both
+    kinds, which the ledger refuses, and whose address is verified there of neither.
+    """
     columns = ["campaign_id", "position", "user_id", "address", "state", "reason", "attempts"]
-    statement = insert(Delivery).from_select(columns, candidates, include_defaults=False)
+    everybody = union_all(_recipients(campaign_id), _excluded(campaign_id))
+    statement = insert(Delivery).from_select(columns, everybody, include_defaults=False)
     result = db.session.execute(statement.execution_options(preserve_rowcount=True))
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _candidates(campaign_id: int, *, excluded: bool, after: int) -> Select[tuple[object, ...]]:
-    """Return the rows of one kind of candidate; positions go on after `after`, in the order of user ids."""
+def _recipients(campaign_id: int) -> Candidates:
+    """Return the rows of those who get it; positions from 1 on, in the order of user ids."""
+    position = func.row_number().over(order_by=User.id)
+    return _candidates(campaign_id, position, DeliveryState.WAITING, null()).where(_exclusion_reason().is_(None))
+
+
+def _excluded(campaign_id: int) -> Candidates:
+    """Return the rows of those who do not; positions go on after the recipients, in the order of user ids.
+
+    They are counted from the end, where everybody's number is: users are counted quickly, and recipients are not.
+    """
+    everybody = select(func.count()).select_from(User).scalar_subquery()
+    position = everybody + 1 - func.row_number().over(order_by=User.id.desc())
     reason = _exclusion_reason()
-    state = DeliveryState.EXCLUDED if excluded else DeliveryState.WAITING
-    return (
-        select(
-            literal(campaign_id),
-            func.row_number().over(order_by=User.id) + after,
-            User.id,
-            User.email,
-            literal(state.value),
-            reason if excluded else null(),
-            literal(0),
-        )
-        .select_from(User)
-        .outerjoin(*_suppression())
-        .where(reason.is_not(None) if excluded else reason.is_(None))
-    )
+    return _candidates(campaign_id, position, DeliveryState.EXCLUDED, reason).where(reason.is_not(None))
+
+
+def _candidates(
+    campaign_id: int, position: ColumnElement[int], state: DeliveryState, reason: ColumnElement[Any]
+) -> Candidates:
+    columns = literal(campaign_id), position, User.id, User.email, literal(state.value), reason, literal(0)
+    return select(*columns).select_from(User).outerjoin(*_suppression())
+
+
+def _last_recipient(campaign_id: int) -> int:
+    """Return the position of the last recipient, which is how many there are; read from the end of the ledger."""
+    ours = Delivery.campaign_id == campaign_id, Delivery.state == DeliveryState.WAITING
+    return db.session.scalar(select(Delivery.position).where(*ours).order_by(Delivery.position.desc()).limit(1)) or 0
 
 
 def _exclusion_reason() -> ColumnElement[str | None]:
