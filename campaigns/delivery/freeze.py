@@ -24,8 +24,8 @@ from campaigns.delivery.models import Batch, Delivery, DeliveryState, FrozenAudi
 from campaigns.extensions import db
 
 BATCH_ROWS_PER_INSERT = 1_000
-# A batch costs work of its own besides its mails, so that a large campaign is cut into large ones; a small
-# one into many, for one batch is sent over one connection, and a relay far away is slow on each.
+# A batch costs work of its own besides its mails, so that a large campaign is cut into large ones; a small one into
+# many, so that all sending processes share it.
 BATCHES_AT_LEAST = 20
 SMALLEST_BATCH = 100
 Candidates: TypeAlias = Select[int, int, int, str, str, str | None, int]  # rows as the ledger has them at first
