@@ -32,6 +32,8 @@ class User(db.Model):  # type: ignore[name-defined,misc]
         Index("ix_users_unverified", "id", sqlite_where=IS_UNVERIFIED, postgresql_where=IS_UNVERIFIED),
         # For names that begin alike, compared byte by byte whatever the database's collation is.
         Index("ix_users_name", "name", postgresql_ops={"name": "varchar_pattern_ops"}),
+        # The id is in people's mailboxes, in links that never expire: nobody else is ever given it.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -31,6 +31,8 @@ class OutboxMail(db.Model):  # type: ignore[name-defined,misc]
     __table_args__ = (
         Index("ix_outbox_mail_state_next_attempt_at", "state", "next_attempt_at"),
         Index("ix_outbox_mail_created_at", "created_at"),
+        # The Message-ID is made of the id, and links know their mail by it: no other mail is ever given it.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

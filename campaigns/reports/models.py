@@ -27,7 +27,8 @@ class Digest(db.Model):  # type: ignore[name-defined,misc]
     """What one admin was told on one day of theirs; without a mail there was nothing to tell."""
 
     __tablename__ = "digest"
-    __table_args__ = (UniqueConstraint("user_id", "local_date"),)
+    # A mail that waits names it, and it goes with its reader: nobody else's is ever given the id.
+    __table_args__ = (UniqueConstraint("user_id", "local_date"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from app import create_app
 from campaigns.accounts.models import User
 from campaigns.audience.models import Suppression
+from campaigns.audience.services import delete_user
 from campaigns.audience.unsubscribe_links import read_unsubscribe_token, unsubscribe_token
 from campaigns.clock import utcnow
 from campaigns.config import Settings, current_settings
@@ -52,6 +53,16 @@ def test_opening_the_link_asks_and_changes_nothing(client: FlaskClient, reader: 
         assert "Stop announcements from" in page.text
         assert 'method="post"' in page.text
     assert is_subscribed(reader)
+
+
+@pytest.mark.both_databases
+def test_the_link_of_somebody_deleted_never_opens_the_next_person(client: FlaskClient, reader: User) -> None:
+    path = path_for(reader.id)
+    delete_user(reader.id, keep_out=False)
+    newcomer = make_user("new@example.com")
+    assert "n…@example.com" not in client.get(path).text
+    one_click(client, path)
+    assert is_subscribed(newcomer)
 
 
 def test_the_page_masks_the_address(client: FlaskClient, reader: User) -> None:
