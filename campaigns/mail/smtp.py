@@ -73,7 +73,8 @@ def send_over(
     """Send over several connections from one thread, as `Connection.send_all` does over one; what differs is said here.
 
     Connections that join the sequence meanwhile are used from then on. Over each go at most `most_each` messages in its
-    life, each outcome comes when it is known, and after a lost connection the others go on: it ends when all have.
+    life, then it is closed. Each outcome comes when it is known, and after a lost connection the others go on: it ends
+    when all have.
     `handing_over` is told of all contents that are about to leave together; when it raises none of them leaves, and on
     the other connections only what has left already is finished.
     """

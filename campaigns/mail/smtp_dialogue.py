@@ -8,6 +8,7 @@ have to wait; smtp_many.py drives any number of them together.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class Dialogue:
         self._left = 0  # how many messages it may still take
 
     def talk(self, source: Source, *, most: int) -> Generator[Event, None, None]:
-        """Send what the source gives, at most so many messages, until it ends or the session is lost.
+        """Send what the source gives until it ends or the session is lost; after so many messages say goodbye.
 
         A Wait asks to go on when there is something to read or to write, or it is too late. After a Message its content
         leaves, unless `source.refusal` is set by then.
@@ -84,7 +85,10 @@ class Dialogue:
                     return
                 way_back = b""
                 if message is None:
-                    if source.ended or not self._left:
+                    if not self._left:
+                        yield from self._say_goodbye()
+                        return
+                    if source.ended:
                         return
                     if source.is_pausing:
                         yield Rest.PAUSED
@@ -122,6 +126,13 @@ class Dialogue:
             if reply.code == SERVER_CLOSING or (way_back == RESET and not reply.positive):
                 reason = outcome_of_reply(Phase.MAIL, reply).reason
                 raise SessionLost(Phase.MAIL, reason, reply.text, code=reply.code, enhanced=reply.enhanced)
+
+    def _say_goodbye(self) -> Generator[Wait, None, None]:
+        """Make room for another connection, without making anybody wait for it."""
+        with suppress(SessionLost):
+            yield from self._wire.writing(b"QUIT\r\n", Phase.MAIL, self._timeouts.quit)
+            yield from self._wire.reading(Phase.MAIL, self._timeouts.quit)
+        self.abort()
 
     def _open(self, message: Message) -> Generator[Wait, None, Answer]:
         """Bring all commands before the content behind us. Nothing of the content has left when this returns."""

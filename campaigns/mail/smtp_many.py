@@ -17,6 +17,8 @@ from campaigns.mail.smtp_envelope import Envelope, Message
 from campaigns.mail.smtp_source import Settled, Source
 from campaigns.mail.smtp_wire import Wait
 
+LOOK_FOR_JOINERS_SECONDS = 0.1  # how long one that has joined may wait where nothing else happens
+
 HandingOver = Callable[[Sequence[Envelope]], None]
 
 
@@ -124,9 +126,9 @@ class _Company:
                 self._source.refuse_content(error)
 
     def _wait(self) -> list[_Talk]:
-        """Wait until one of them can go on or has waited for too long."""
+        """Wait until one of them can go on, has waited for too long, or somebody may have joined."""
         earliest = min(deadline for _, deadline in self._waiting.values())
-        left_seconds = earliest - time.monotonic()
+        left_seconds = min(earliest - time.monotonic(), LOOK_FOR_JOINERS_SECONDS)
         found = [fileno for fileno, _ in self._poll.poll(max(0, left_seconds) * 1000)]
         if left_seconds <= 0 or not found:
             now = time.monotonic()

@@ -10,5 +10,6 @@ deadlines (5321 §4.5.3.2)                         test_smtp_failures, test_smtp
 TLS before log-in and mail (3207 §4-6)            test_smtp_opening, test_smtp_postfix; delivery/test_secure_servers
 a refused log-in, nobody's attempt (4954 §6)      test_smtp_opening; delivery/test_secure_servers
 SIZE, ENVID, RET, NOTIFY, ORCPT (1870, 3461 §4)   test_smtp_sending, test_smtp_postfix; delivery/test_envelope_ids
+several connections, one thread                   test_smtp_many, test_smtp_many_failures; delivery/test_bundles
 BDAT (3030 §2-3)                                  test_smtp_chunking, test_smtp_postfix; delivery/test_handing_over
 """

@@ -53,7 +53,10 @@ class Mail:
 
 
 class ScriptedServer:
-    """`mails`: everything that reached its final dot. `commands`: every line, in order. `writes`: input as it came."""
+    """`mails`: everything that reached its final dot. `commands`: every line, in order. `writes`: input as it came.
+
+    With `octets_at_once` each answer leaves in pieces of that size. `before_reading` is called before each read.
+    """
 
     def __init__(
         self,
@@ -64,11 +67,14 @@ class ScriptedServer:
         implicit_tls: bool = False,
         unix_path: str = "",
         helo_only: bool = False,
+        octets_at_once: int = 0,
         **answers: Any,
     ) -> None:
         self.offers = offers or []
         self.offers_after_tls = self.offers if offers_after_tls is None else offers_after_tls
         self.tls, self.implicit_tls, self.helo_only = tls, implicit_tls, helo_only
+        self.octets_at_once = octets_at_once
+        self.before_reading: Callable[[Talk], object] = lambda _: None
         self.answers = {**DEFAULTS, **answers}
         self.mails: list[Mail] = []
         self.commands: list[str] = []
@@ -127,7 +133,7 @@ class ScriptedServer:
             except OSError:
                 return
             self.connections += 1
-            self.talks.append(Talk(self, sock))
+            self.talks.append(Talk(self, sock, number=len(self.talks)))
             thread = threading.Thread(target=self._serve, args=(self.talks[-1],), daemon=True)
             self.threads.append(thread)
             thread.start()
@@ -145,14 +151,19 @@ class ScriptedServer:
 class Talk:
     server: ScriptedServer
     sock: socket.socket
-    buffer: bytes = b""
+    number: int = 0  # the first connection's is 0
+    buffer: bytearray = field(default_factory=bytearray)
     secure: bool = False
     sender: str | None = None
     recipients: list[str] = field(default_factory=list)
     spoilt: bool = False
+    heard: str = ""  # the last command
+    said: str = ""  # the last answer, once it has left
 
     def run(self) -> None:
         self.sock.settimeout(60)
+        if self.server.octets_at_once:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.server.implicit_tls:
             self.wrap()
         self.answer("greeting")
@@ -255,29 +266,41 @@ class Talk:
         return answer
 
     def say(self, text: str) -> None:
-        self.sock.sendall(text.replace("\n", "\r\n").encode() + b"\r\n")
+        data = text.replace("\n", "\r\n").encode() + b"\r\n"
+        size = self.server.octets_at_once or len(data)
+        for start in range(0, len(data), size):
+            self.sock.sendall(data[start : start + size])
+        self.said = text
 
     def read_line(self) -> str:
         while b"\r\n" not in self.buffer:
             self.receive()
-        line, self.buffer = self.buffer.split(b"\r\n", 1)
-        self.server.commands.append(line.decode())
-        return line.decode()
+        self.heard = self.take(self.buffer.index(b"\r\n") + 2).decode().removesuffix("\r\n")
+        self.server.commands.append(self.heard)
+        return self.heard
 
     def read_octets(self, count: int) -> bytes:
         while len(self.buffer) < count:
             self.receive()
-        content, self.buffer = self.buffer[:count], self.buffer[count:]
-        return content
+        return self.take(count)
 
     def read_content(self) -> bytes:
         """Up to the final dot, with doubled dots undone."""
-        while b"\r\n.\r\n" not in b"\r\n" + self.buffer:
+        self.buffer[:0] = b"\r\n"
+        looked_at = 0
+        while (end := self.buffer.find(b"\r\n.\r\n", looked_at)) < 0:
+            looked_at = max(0, len(self.buffer) - 4)
             self.receive()
-        content, self.buffer = (b"\r\n" + self.buffer).split(b"\r\n.\r\n", 1)
-        return (content + b"\r\n")[2:].replace(b"\r\n..", b"\r\n.").removeprefix(b"." if content[2:4] == b".." else b"")
+        content = self.take(end + 5)[: end + 2]
+        return content[2:].replace(b"\r\n..", b"\r\n.").removeprefix(b"." if content[2:4] == b".." else b"")
+
+    def take(self, count: int) -> bytes:
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return taken
 
     def receive(self) -> None:
+        self.server.before_reading(self)
         data = self.sock.recv(65536)
         if not data:
             raise EOFError
@@ -286,7 +309,7 @@ class Talk:
 
     def wrap(self) -> None:
         assert self.server.tls is not None
-        self.buffer = b""
+        self.buffer.clear()
         self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
         self.secure = True
 
