@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import click
+from celery import current_app as current_celery
 from sqlalchemy import update
 
 from app import create_app
@@ -73,10 +74,16 @@ def make_campaign() -> int:
 
 
 def look_before_launch(campaign_id: int) -> None:
-    """Do what the launch page does before somebody launches: compile the draft, and count who would get it."""
+    """Do what the launch page does before somebody launches: compile the draft, and count who would get it.
+
+    And connect to the broker: a web site keeps its connection from one task to the next.
+    """
     compile_for_launch(db.session.get_one(Campaign, campaign_id))
     count_audience()
     db.session.rollback()
+    with current_celery.producer_pool.acquire() as producer:
+        producer.connection.ensure_connection()
+        producer.channel  # noqa: B018 - opens it
 
 
 def content_of(layout: str) -> dict[str, Any] | None:

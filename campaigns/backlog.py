@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from campaigns.celery import BULK, WORK, enqueue, lane_length
+from campaigns.celery import BULK, WORK, enqueue, lane_length, lane_lengths
 from campaigns.config import current_settings
 
 BUSY_LENGTH = 50  # messages in the lane of work from which whoever can wait does
@@ -27,11 +27,8 @@ def find_backlog() -> Backlog | None:
     A broker that is away holds nobody: nothing could be published anyway, and the sweep finds what is left.
     """
     mark = current_settings().queue_mark
-    for lane in (BULK, WORK):
-        length = lane_length(lane) or 0
-        if length > mark:
-            return Backlog(lane, length, mark)
-    return None
+    long = [Backlog(lane, length, mark) for lane, length in lane_lengths(BULK, WORK).items() if length > mark]
+    return long[0] if long else None
 
 
 def enqueue_unhurried(task: Any, *arguments: Any, **options: Any) -> bool:

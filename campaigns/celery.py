@@ -97,11 +97,16 @@ def enqueue(task: Any, *arguments: Any, **options: Any) -> bool:
 
 def lane_length(lane: str) -> int | None:
     """Return how many messages wait in a lane, or None when the broker cannot be asked."""
+    return lane_lengths(lane).get(lane)
+
+
+def lane_lengths(*lanes: str) -> dict[str, int]:
+    """Return how many messages wait in each of these lanes, over one connection; none when the broker is away."""
     try:
         with current_celery.connection_for_read() as connection:
-            return _count_messages(connection, queue_name(lane))
+            return {lane: _count_messages(connection, queue_name(lane)) for lane in lanes}
     except (OperationalError, RedisError, OSError):
-        return None
+        return {}
 
 
 def queue_name(lane: str) -> str:
@@ -227,7 +232,7 @@ def _result_settings(settings: Settings) -> dict[str, Any]:
 
 def _count_messages(connection: Any, queue: str) -> int:
     """Ask the broker; a queue that has not been declared yet holds nothing."""
-    channel = connection.default_channel
+    channel = connection.channel()  # of its own, for an unknown queue closes it
     try:
         return int(channel.queue_declare(queue, passive=True).message_count)
     except connection.channel_errors:
