@@ -14,8 +14,9 @@ from campaigns.mail.mail_servers import connect_to_any, servers
 from campaigns.mail.smtp import Connection, ConnectionNotOpened, ServerSettings, open_connection
 
 MAX_AGE_SECONDS = 600
+MAX_IDLE_SECONDS = 300  # after which a server may have given up (RFC 5321 §4.5.3.2.7)
 MAX_IDLE_KEPT = 256  # more than any process uses at once
-TRUSTED_SECONDS = 5.0  # one that was in use so short a time ago is not asked whether it is alive
+TRUSTED_SECONDS = 5.0  # one that was in use so short a time ago and is quiet is not asked whether it is alive
 MAILS_PER_CONNECTION = 10  # for fewer, another connection costs more than it saves
 NO_MORE_SECONDS = 60.0  # how long a server is left alone that has refused one more connection
 
@@ -27,6 +28,7 @@ class ConnectionPool:
 
     def __init__(self) -> None:
         self._idle: list[tuple[Connection, float]] = []  # with when it was given back
+        self._lost_at: dict[ServerSettings, float] = {}
         self._refused_more: dict[ServerSettings, float] = {}
         self._lock = threading.Lock()
 
@@ -37,7 +39,7 @@ class ConnectionPool:
         Raises ConnectionNotOpened when none of the others is to be had. At least one must be left.
         """
         known = servers(settings)
-        self._part_from_others({server.settings for server in known})
+        self._part_from_useless({server.settings for server in known}, settings)
         left = [server for server in known if server.name not in without]
         bundle = Bundle(self, connect_to_any(left, self.connect), settings)
         try:
@@ -48,25 +50,33 @@ class ConnectionPool:
 
     def connect(self, server: ServerSettings) -> Connection:
         """Return an idle connection or a new one. Raises ConnectionNotOpened."""
-        while idle := self._take(server, within_seconds=MAX_AGE_SECONDS):
-            connection, given_back_at = idle
-            if time.monotonic() - given_back_at < TRUSTED_SECONDS or connection.is_alive():
-                return connection
-            connection.close()
+        if trusted := self.take_trusted(server):
+            return trusted
+        while idle := self._take(server, since=0.0):
+            if idle.is_alive():
+                return idle
         return open_connection(server)
 
     def take_trusted(self, server: ServerSettings) -> Connection | None:
-        """Return a connection that was in use a moment ago, if there is one."""
-        idle = self._take(server, within_seconds=TRUSTED_SECONDS)
-        return idle[0] if idle else None
+        """Return a connection that was in use a moment ago and whose server seems to be there still, if there is one.
+
+        Once one was lost, those that lay idle then are not trusted: a server that has closed them all refuses nobody.
+        """
+        since = max(time.monotonic() - TRUSTED_SECONDS, self._lost_at.get(server, 0.0))
+        while idle := self._take(server, since=since):
+            if idle.is_quiet:
+                return idle
+            idle.abort()
+        return None
 
     def give_back(self, connection: Connection, settings: Settings) -> None:
         """Keep a connection for whoever is next, or say goodbye on it."""
-        is_fresh = connection.messages_sent < settings.mail_max_emails and connection.age_seconds < MAX_AGE_SECONDS
         with self._lock:
-            keep = connection.is_open and is_fresh and len(self._idle) < MAX_IDLE_KEPT
+            keep = connection.is_open and _is_fresh(connection, settings) and len(self._idle) < MAX_IDLE_KEPT
             if keep:
                 self._idle.append((connection, time.monotonic()))
+            elif not connection.is_open:
+                self._lost_at[connection.server] = time.monotonic()
         if not keep:
             connection.close()
 
@@ -85,23 +95,32 @@ class ConnectionPool:
         for connection, _ in idle:
             connection.close()
 
-    def _part_from_others(self, known: Collection[ServerSettings]) -> None:
-        """Say goodbye on idle connections to servers that the settings do not name any more."""
+    def _part_from_useless(self, known: Collection[ServerSettings], settings: Settings) -> None:
+        """Close idle connections that are not to be used any more, or whose server the settings do not name."""
+        earliest = time.monotonic() - MAX_IDLE_SECONDS
         with self._lock:
-            others = [connection for connection, _ in self._idle if connection.server not in known]
-            self._idle = [idle for idle in self._idle if idle[0].server in known]
-        for connection in others:
-            connection.close()
+            kept = [each for each in self._idle if each[0].server in known and _is_fresh(each[0], settings)]
+            kept = [each for each in kept if each[1] >= earliest]
+            useless = [each for each in self._idle if each not in kept]
+            self._idle = kept
+        for connection, given_back_at in useless:
+            if given_back_at >= earliest:
+                connection.close()
+            else:
+                connection.abort()  # nobody may be there to answer, so nobody waits for that
 
-    def _take(self, server: ServerSettings, *, within_seconds: float) -> tuple[Connection, float] | None:
-        """Take the idle connection that was used last."""
-        earliest = time.monotonic() - within_seconds
+    def _take(self, server: ServerSettings, *, since: float) -> Connection | None:
+        """Take the connection that was used last among those given back since then."""
         with self._lock:
             for place in range(len(self._idle) - 1, -1, -1):
                 connection, given_back_at = self._idle[place]
-                if connection.server == server and given_back_at >= earliest:
-                    return self._idle.pop(place)
+                if connection.server == server and given_back_at >= since:
+                    return self._idle.pop(place)[0]
         return None
+
+
+def _is_fresh(connection: Connection, settings: Settings) -> bool:
+    return connection.messages_sent < settings.mail_max_emails and connection.age_seconds < MAX_AGE_SECONDS
 
 
 class Bundle:
@@ -141,19 +160,18 @@ class Bundle:
             return self.connections
 
     def _open_one(self) -> None:
-        connection = self._try_to_connect()
-        with self._lock:
-            self._opening -= 1
-            joins = connection is not None and not self._ended
-            if connection is not None and joins:
-                self.connections.append(connection)
-        if connection is not None and not joins:
-            self._pool.give_back(connection, self._settings)
-
-    def _try_to_connect(self) -> Connection | None:
         try:
-            return self._pool.connect(self.server)
+            self._take_in(self._pool.connect(self.server))
         except ConnectionNotOpened as refusal:
             self._pool.note_refused_more(self.server)
             logger.info("%s does not take one more connection: %s", self.server.address, refusal)
-            return None
+        finally:
+            with self._lock:
+                self._opening -= 1
+
+    def _take_in(self, connection: Connection) -> None:
+        with self._lock:
+            if not self._ended:
+                self.connections.append(connection)
+                return
+        self._pool.give_back(connection, self._settings)

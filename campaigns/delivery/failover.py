@@ -42,6 +42,11 @@ class ServersTried:
         self._look_at_server_in_use()
         self._taken_before = self.taken[self.current]
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether the server in use has refused this process and taken nothing since."""
+        return not health.is_well(self.current)
+
     def note_taken(self) -> None:
         """Note that the server has taken or judged a mail."""
         self.taken[self.current] += 1

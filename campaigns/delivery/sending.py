@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -155,13 +156,14 @@ class _Run:
         self._widen_bundle()
         watched, most = Watched(envelopes), self.settings.mail_max_emails
         sending = send_over(self.bundle.connections, watched, self._note_hand_over, self._must_leave, most_each=most)
-        for envelope, outcome in sending:
-            self._note_outcome(envelope, outcome)
+        with closing(sending):  # before others get the connections, in the middle of what an error broke off
+            for envelope, outcome in sending:
+                self._note_outcome(envelope, outcome)
         return watched.exhausted or self._must_stop()
 
     def _widen_bundle(self) -> None:
         """Send all that is claimed side by side, unless this may be a probe of a server that refuses us."""
-        if not self.had_trouble:
+        if not self.had_trouble and not self.tried.is_probing:
             self.bundle.widen(len(self.claimed))
 
     def _must_leave(self) -> bool:

@@ -107,6 +107,10 @@ class ServerHealth:
                 self._ill.pop(name, None)
             logger.info("mail server %s takes mail again", name)
 
+    def is_well(self, name: str) -> bool:
+        """Tell whether a server has not refused us since it last took a mail."""
+        return name not in self._ill
+
     def forget(self) -> None:
         """Take every server for well, as at the start."""
         with self._lock:

@@ -69,14 +69,15 @@ def send_over(
     stop: Callable[[], bool] = lambda: False,
     *,
     most_each: int = sys.maxsize,
-) -> Iterator[tuple[Envelope, Outcome]]:
+) -> Generator[tuple[Envelope, Outcome], None, None]:
     """Send over several connections from one thread, as `Connection.send_all` does over one; what differs is said here.
 
     Connections that join the sequence meanwhile are used from then on. Over each go at most `most_each` messages in its
     life, then it is closed. Each outcome comes when it is known, and after a lost connection the others go on: it ends
     when all have.
     `handing_over` is told of all contents that are about to leave together; when it raises none of them leaves, and on
-    the other connections only what has left already is finished.
+    the other connections only what has left already is finished. Whoever may leave early closes it before anything else
+    is done with the connections.
     """
     return talk_together(connections, Source(envelopes, stop), handing_over, most_each=most_each)
 
@@ -163,6 +164,11 @@ class Connection:
     @property
     def encrypted(self) -> bool:
         return self._session.wire.encrypted
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open and the server has said nothing unasked, not even goodbye; costs no round trip."""
+        return self.is_open and self._session.wire.is_quiet
 
     def is_alive(self) -> bool:
         """Ask the server with NOOP (one round trip); closes the connection when it does not answer well."""

@@ -45,7 +45,7 @@ class _Talk(NamedTuple):
 
 def talk_together(
     talkers: Sequence[Talker], source: Source, handing_over: HandingOver, *, most_each: int
-) -> Iterator[Settled]:
+) -> Generator[Settled, None, None]:
     """Send what the source gives over all of them; yield each outcome once known.
 
     Those that join while it runs are taken in. When the caller leaves early all are closed.

@@ -174,6 +174,11 @@ class Wire:
                 raise TimeoutError("the server did not finish the TLS handshake in time")
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing can be read, not even the end."""
+        return len(self._input) == self._taken and not self._readable.poll(0)
+
+    @property
     def encrypted(self) -> bool:
         return isinstance(self._sock, ssl.SSLSocket)
 

@@ -162,7 +162,7 @@ class Talk:
 
     def run(self) -> None:
         self.sock.settimeout(60)
-        if self.server.octets_at_once:
+        if not self.server.unix_path:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.server.implicit_tls:
             self.wrap()

@@ -105,6 +105,19 @@ def test_when_the_note_cannot_be_written_none_of_those_leaves_and_what_has_left_
     assert not any(each.is_open for each in connections[1:])
 
 
+def test_an_idle_connection_is_quiet_until_its_server_says_or_does_anything(way: Way) -> None:
+    connections = way.open(3)
+    assert all(each.is_quiet for each in connections)
+    way.send(connections, envelopes(9))
+    assert all(each.is_quiet for each in connections)
+    way.server.talks[0].hear_no_more()
+    way.server.talks[1].say("421 4.4.2 idle for too long")
+    wait_until(lambda: not connections[0].is_quiet and not connections[1].is_quiet)
+    assert connections[2].is_quiet
+    connections[2].close()
+    assert not connections[2].is_quiet
+
+
 def test_leaving_the_loop_early_closes_all_connections(way: Way) -> None:
     connections = way.open(3)
     sending = send_over(connections, envelopes(20), way.note)

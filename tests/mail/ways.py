@@ -94,7 +94,7 @@ class Way:
     def _answer_content(self, talk: Talk) -> Any:
         if not talk.recipients:
             return DEFAULTS[self._content_step]  # a lone dot
-        ref = int(talk.recipients[0].partition("@")[0].removeprefix("user"))
+        ref = int("".join(filter(str.isdigit, talk.recipients[0])))
         if ref not in self.noted:
             self.came_unnoted.append(ref)
         self.came.append((talk.number, ref))
