@@ -21,7 +21,6 @@ from playwright.sync_api import Browser
 from app import create_app
 from campaigns.accounts.models import User
 from campaigns.config import Settings, load_settings
-from campaigns.delivery.sending import pool
 from campaigns.extensions import db
 from campaigns.web_extensions import limiter
 from tests import parts
@@ -145,7 +144,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     limiter._storage_dead = False
     with application.app_context(), request_started.connected_to(_forget_last_request, application):
         yield application
-        pool.close_idle()
+        parts.close_connections()
         db.session.remove()
         db.engine.dispose()
     application.extensions["celery"].close()

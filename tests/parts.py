@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from kombu.simple import SimpleQueue
 from app import create_app
 from campaigns.celery import LANES
 from campaigns.config import load_settings
+from campaigns.delivery.sending import pool
 from campaigns.extensions import db
 
 PATIENCE_SECONDS = 90
@@ -220,6 +222,19 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 0, what: str = 
             return value
         time.sleep(0.05)
     pytest.fail(f"waited {seconds} s in vain{' for ' + what if what else ''}")
+
+
+def wait_for_openers() -> None:
+    """Wait until nobody opens a connection to a mail server any more; a run may end while some are being opened."""
+    for thread in threading.enumerate():
+        if thread.name == "open-connection":
+            thread.join(PATIENCE_SECONDS)
+
+
+def close_connections() -> None:
+    """Close the connections to mail servers that this process keeps, or is opening."""
+    wait_for_openers()
+    pool.close_idle()
 
 
 def _next_message(connection: Any, queues: list[Any]) -> Any:

@@ -29,7 +29,7 @@ from campaigns.mail.mail_servers import health
 from tests.delivery.campaigns import launch_and_freeze, send_over, send_round
 from tests.mail.scripted_server import HANG_UP, ScriptedServer, Talk
 from tests.mail.ways import Way
-from tests.parts import wait_until
+from tests.parts import wait_for_openers, wait_until
 from tests.people import make_users
 
 OFFERS = {"pipelined": ["PIPELINING"], "plain": [], "chunked": ["PIPELINING", "CHUNKING"]}
@@ -68,11 +68,6 @@ def change_settings(app: Flask, **values: Any) -> None:
 
 def openers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "open-connection"]
-
-
-def wait_for_openers() -> None:
-    for thread in openers():
-        thread.join(60)
 
 
 def all_open(way: Way, count: int = MOST) -> Any:

@@ -22,7 +22,7 @@ from campaigns.delivery import rounds, sending
 from campaigns.delivery.queries import campaign_totals
 from campaigns.extensions import db
 from tests.delivery.campaigns import launch_and_freeze
-from tests.parts import ROOT, end_process_group, wait_until
+from tests.parts import ROOT, close_connections, end_process_group, wait_until
 from tests.people import make_users
 from tests.smtp_sink import Sink, free_port
 
@@ -41,7 +41,7 @@ def far_away(app: Flask, sink: Sink) -> Iterator[None]:
     settings = app.extensions["carillon.settings"]
     app.extensions["carillon.settings"] = replace(settings, mail_port=port, batch_size=MAILS_PER_BATCH)
     yield
-    sending.pool.close_idle()
+    close_connections()
     end_process_group(process)
 
 

@@ -20,11 +20,11 @@ from campaigns.compose.models import Campaign
 from campaigns.delivery import rounds
 from campaigns.delivery.models import Delivery
 from campaigns.delivery.queries import campaign_totals
-from campaigns.delivery.sending import pool
 from campaigns.extensions import db
 from campaigns.mail.mail_servers import health
 from campaigns.mail_server_urls import read_mail_servers
 from tests.delivery.campaigns import launch_and_freeze, send_round
+from tests.parts import close_connections
 from tests.people import make_users
 from tests.smtp_sink import PatientController, Sink, free_port
 
@@ -96,7 +96,7 @@ def guard(request: pytest.FixtureRequest) -> Iterator[Callable[..., Guarded]]:
         return server
 
     yield start
-    pool.close_idle()
+    close_connections()
     for controller in started:
         controller.stop()
 
