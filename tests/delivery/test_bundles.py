@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ from campaigns.accounts.models import User
 from campaigns.clock import freeze, utcnow
 from campaigns.compose.models import Campaign
 from campaigns.config import current_settings
-from campaigns.delivery import connections, rounds, sending
+from campaigns.delivery import connections, leases, rounds, sending
 from campaigns.delivery.models import Delivery, DeliveryState
 from campaigns.delivery.queries import campaign_totals, ledger_totals
 from campaigns.extensions import db
@@ -85,10 +86,11 @@ def states_of(campaign_id: int) -> Counter[str]:
     return Counter(db.session.scalars(sa.select(Delivery.state).where(*own)))
 
 
-def send_to(people: int = 0) -> tuple[int, rounds.Progress]:
-    """Send a new campaign to everybody, after so many have joined, in one round."""
+def send_to(way: Way, people: int = 0) -> tuple[int, rounds.Progress]:
+    """Send a new campaign to everybody, after so many have joined, in one round; what came before is forgotten."""
     if people:
         make_users(people)
+    way.server.mails.clear()
     campaign_id = launch_and_freeze()
     return campaign_id, send_round(campaign_id)
 
@@ -96,15 +98,15 @@ def send_to(people: int = 0) -> tuple[int, rounds.Progress]:
 def assert_all_sent(way: Way, campaign_id: int, people: int) -> None:
     assert states_of(campaign_id) == {"sent": people}
     assert db.session.get_one(Campaign, campaign_id).trouble is None
-    accepted = Counter(way.server.accepted)
-    assert len(accepted) == people
-    assert len(set(accepted.values())) == 1
+    assert len(way.server.accepted) == len(set(way.server.accepted)) == people
+    # Who took the answers of one mail for another's would have sent somebody's content to somebody else.
+    assert all(f"To: {mail.recipients[0]}\r\n".encode() in mail.content for mail in way.server.mails if mail.accepted)
 
 
 @in_every_way
 def test_a_run_is_widened_to_what_it_may_use_and_all_of_it_is_used(way: Way) -> None:
     way.script(0, "content", lambda _: wait_until(lambda: way.over(1) and way.over(2)) and "250 2.0.0 queued")
-    campaign_id, progress = send_to(120)
+    campaign_id, progress = send_to(way, 120)
     assert progress is rounds.Progress.DONE
     assert_all_sent(way, campaign_id, 120)
     assert way.server.connections == MOST
@@ -113,15 +115,15 @@ def test_a_run_is_widened_to_what_it_may_use_and_all_of_it_is_used(way: Way) -> 
 @pytest.mark.parametrize(("people", "wanted"), [(10, 1), (11, 2), (300, 3)])
 def test_there_are_no_more_connections_than_the_mails_are_worth(way: Way, people: int, wanted: int) -> None:
     way.script(0, "content", all_open(way, wanted))
-    campaign_id, _ = send_to(people)
+    campaign_id, _ = send_to(way, people)
     assert_all_sent(way, campaign_id, people)
     assert way.server.connections == wanted
 
 
 def test_connections_lie_idle_after_a_run_and_the_next_uses_them_unasked(way: Way) -> None:
     way.script(0, "content", all_open(way))
-    send_to(60)
-    campaign_id, _ = send_to()
+    send_to(way, 60)
+    campaign_id, _ = send_to(way)
     assert_all_sent(way, campaign_id, 60)
     assert way.server.connections == MOST
     assert "NOOP" not in way.server.commands
@@ -137,9 +139,9 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_connections_that_lay_idle_for_longer_are_asked_first(way: Way, passed: list[float]) -> None:
     way.script(0, "content", all_open(way))
-    send_to(60)
+    send_to(way, 60)
     passed[0] = connections.TRUSTED_SECONDS
-    campaign_id, _ = send_to()
+    campaign_id, _ = send_to(way)
     wait_for_openers()
     assert_all_sent(way, campaign_id, 60)
     assert way.server.connections == MOST
@@ -148,9 +150,9 @@ def test_connections_that_lay_idle_for_longer_are_asked_first(way: Way, passed: 
 
 def test_connections_that_lay_idle_for_very_long_are_closed(way: Way, passed: list[float]) -> None:
     way.script(0, "content", all_open(way))
-    send_to(60)
+    send_to(way, 60)
     passed[0] = connections.MAX_IDLE_SECONDS + 1
-    campaign_id, _ = send_to()
+    campaign_id, _ = send_to(way)
     assert_all_sent(way, campaign_id, 60)
     wait_until(lambda: all(talk.sock.fileno() < 0 for talk in way.server.talks[:MOST]), what="the old to be closed")
     assert way.server.connections > MOST
@@ -169,14 +171,13 @@ def hang_up_on_all(server: ScriptedServer) -> None:
 def test_a_server_that_closes_idle_connections_refuses_nobody(way: Way, people: int) -> None:
     """Each batch finds connections that were in use a moment ago and are closed."""
     way.script(0, "content", all_open(way))
-    send_to(60)
+    send_to(way, 60)
     db.session.execute(sa.update(User).values(unsubscribed_at=utcnow()).where(User.id > people))
     db.session.commit()
     for _ in range(3):
         wait_for_openers()
         hang_up_on_all(way.server)
-        way.server.mails.clear()
-        campaign_id, progress = send_to()
+        campaign_id, progress = send_to(way)
         assert progress is rounds.Progress.DONE
         assert_all_sent(way, campaign_id, people)
         assert health.is_well(f"127.0.0.1:{way.server.port}")
@@ -188,14 +189,13 @@ def test_connections_closed_behind_our_back_cost_nobody_and_blame_nobody(way: Wa
     for number in range(MOST):
         way.script(number, "mail", *[None] * 60)
     way.script(0, "content", all_open(way))
-    send_to(60)
+    send_to(way, 60)
     db.session.execute(sa.update(User).values(unsubscribed_at=utcnow()).where(User.id > 5))
     db.session.commit()
-    way.server.mails.clear()
     for number in range(MOST):
         way.script(number, "mail", HANG_UP)
         way.script(number, "noop", HANG_UP)
-    campaign_id, progress = send_to()
+    campaign_id, progress = send_to(way)
     assert progress is rounds.Progress.DONE
     assert_all_sent(way, campaign_id, 5)
     assert health.is_well(f"127.0.0.1:{way.server.port}")
@@ -203,11 +203,10 @@ def test_connections_closed_behind_our_back_cost_nobody_and_blame_nobody(way: Wa
 
 def test_connections_that_may_send_no_more_by_now_are_not_used(app: Flask, way: Way) -> None:
     way.script(0, "content", all_open(way))
-    send_to(60)
+    send_to(way, 60)
     most = min(Counter(number for number, _ in way.came).values())
     change_settings(app, mail_max_emails=most)
-    way.server.mails.clear()
-    campaign_id, progress = send_to()
+    campaign_id, progress = send_to(way)
     assert progress is rounds.Progress.DONE
     assert_all_sent(way, campaign_id, 60)
     assert max(Counter(number for number, _ in way.came[60:]).values()) <= most
@@ -221,16 +220,16 @@ def test_one_more_connection_refused_is_no_trouble_and_not_asked_for_again_at_on
     way.script(0, "content", all_open(way))
     for number in range(1, 100):
         way.script(number, "greeting", "421 4.7.0 Too many connections")
-    campaign_id, _ = send_to(100)
+    campaign_id, _ = send_to(way, 100)
     assert_all_sent(way, campaign_id, 100)
     asked = way.server.connections
     assert asked == MOST
     assert health.is_well(f"127.0.0.1:{way.server.port}")
-    send_to()
+    send_to(way)
     wait_for_openers()
     assert way.server.connections == asked
     passed[0] = connections.NO_MORE_SECONDS
-    send_to()
+    send_to(way)
     wait_for_openers()
     assert way.server.connections == asked + MOST - 1
 
@@ -238,14 +237,14 @@ def test_one_more_connection_refused_is_no_trouble_and_not_asked_for_again_at_on
 def test_a_connection_that_is_there_too_late_is_kept_for_the_next_run(way: Way) -> None:
     go_on = threading.Event()
     way.script(1, "greeting", lambda _: go_on.wait(60) and "220 at last")
-    campaign_id, _ = send_to(20)
+    campaign_id, _ = send_to(way, 20)
     assert states_of(campaign_id) == {"sent": 20}
     assert way.server.connections == 2
     go_on.set()
     wait_for_openers()
     way.script(0, "content", lambda _: wait_until(lambda: way.over(1)) and "250 2.0.0 queued")
     way.script(1, "content", lambda _: wait_until(lambda: len(way.over(0)) > 20) and "250 2.0.0 queued")
-    campaign_id, _ = send_to()
+    campaign_id, _ = send_to(way)
     assert_all_sent(way, campaign_id, 20)
     assert way.server.connections == 2
 
@@ -255,7 +254,7 @@ def test_one_that_does_not_answer_holds_up_none_of_the_window_and_costs_one(way:
     way.script(0, "content", all_open(way))
     ahead = 2 if "PIPELINING" in way.server.offers else 1  # it may hold the next mail, whose commands went ahead
     way.script(1, "content", lambda _: wait_until(lambda: len(way.came) > 100 - ahead) and HANG_UP)
-    campaign_id, progress = send_to(100)
+    campaign_id, progress = send_to(way, 100)
     assert progress is rounds.Progress.DONE
     assert states_of(campaign_id) == {"sent": 99, "uncertain": 1}
     assert max(Counter(way.server.accepted).values()) == 1
@@ -274,7 +273,7 @@ def test_a_connection_lost_at_a_step_costs_at_most_the_one_whose_content_had_lef
         return
     way.script(0, "content", lambda _: wait_until(lambda: not is_there(way.server.talks[1:2])) and "250 queued")
     way.script(1, step, {"data": "354 go"}.get(step, "250 ok"), LOSSES[loss])
-    campaign_id, _ = send_to(100)
+    campaign_id, _ = send_to(way, 100)
     states = states_of(campaign_id)
     if step != "content":
         assert states == {"sent": 100}
@@ -302,10 +301,10 @@ def test_a_kill_at_any_content_would_find_one_unknown_for_each_connection_at_mos
         unmarked.extend({position} - handed_over)
         return "250 2.0.0 queued"
 
-    way.script(0, "content", all_open(way), *[look] * 200)
+    way.script(0, "content", lambda _: wait_until(lambda: way.over(1) and way.over(2)) and "250 ok", *[look] * 200)
     for number in range(1, MOST):
         way.script(number, "content", *[look] * 200)
-    campaign_id, _ = send_to(200)
+    campaign_id, _ = send_to(way, 200)
     assert_all_sent(way, campaign_id, 200)
     assert unmarked == []
     assert 1 < max(found) <= MOST
@@ -330,10 +329,62 @@ def test_an_error_in_mid_run_leaves_no_connection_to_anybody_in_mid_dialogue(
         patch.setattr(sending, "settlement_of", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError) as broken:
             sending.send_batch(campaign_id, 1)
-    campaign_id, progress = send_to()
+    campaign_id, progress = send_to(way)
     assert progress is rounds.Progress.DONE
     assert states_of(campaign_id) == {"sent": 40}
     assert broken.value  # with everything that it still holds
+
+
+@in_every_way
+def test_a_lease_that_is_over_lets_nothing_more_leave_and_what_has_left_is_told(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One content has left when the time is up, and is answered when the others have been given up."""
+    seconds = count(0, 0)
+
+    def answer(_: Talk) -> str:
+        nonlocal seconds
+        wait_until(lambda: len(way.server.talks) == MOST)
+        seconds = count(0, 1_000_000)
+        wait_until(lambda: not any(map(is_there, ([talk] for talk in way.server.talks[1:]))))
+        return "250 2.0.0 queued"
+
+    way.script(0, "content", answer)
+    make_users(100)
+    campaign_id = launch_and_freeze()
+    with monkeypatch.context() as patch:
+        patch.setattr(leases, "clock_seconds", lambda: time.monotonic() + next(seconds))
+        assert sending.send_batch(campaign_id, 1).ended == "lease_lost"
+    sent = len(way.server.accepted)
+    assert states_of(campaign_id) == {"sent": sent, "waiting": 100 - sent}
+    assert send_round(campaign_id) is rounds.Progress.DONE
+    assert_all_sent(way, campaign_id, 100)
+
+
+def test_runs_side_by_side_never_share_a_connection_at_the_same_time(app: Flask, way: Way) -> None:
+    change_settings(app, batch_size=20)
+    make_users(600)
+    campaign_id = launch_and_freeze()
+    planned = rounds.plan_round(campaign_id)
+    assert planned
+    left = list(planned.batches)
+
+    def work() -> None:
+        with app.app_context():
+            while left:
+                sending.send_batch(campaign_id, left.pop())
+            db.session.remove()
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert rounds.finish(campaign_id) is rounds.Progress.DONE
+    wait_for_openers()
+    assert_all_sent(way, campaign_id, 600)
+    assert {row.attempts for row in db.session.scalars(sa.select(Delivery))} == {1}
+    assert way.server.connections <= 3 * 2, "two for twenty mails"
 
 
 @in_every_way
@@ -341,7 +392,7 @@ def test_a_sender_refused_over_one_connection_holds_the_round_and_what_has_left_
     refused = threading.Event()
     way.script(0, "content", lambda _: refused.wait(60) and "250 2.0.0 queued")
     way.script(1, "mail", lambda _: refused.set() or "550 5.7.1 Not you")
-    campaign_id, _ = send_to(100)
+    campaign_id, _ = send_to(way, 100)
     states = states_of(campaign_id)
     assert set(states) == {"sent", "waiting"}
     assert states["sent"] == len(set(way.server.accepted)) == len(way.server.accepted)
@@ -353,7 +404,7 @@ def test_a_sender_refused_over_one_connection_holds_the_round_and_what_has_left_
 
 def test_a_round_after_a_refusal_begins_with_one_connection(way: Way) -> None:
     way.script(0, "mail", "550 5.7.1 Not you")
-    campaign_id, _ = send_to(100)
+    campaign_id, _ = send_to(way, 100)
     assert states_of(campaign_id) == {"waiting": 100}
     health.forget()
     wait_for_openers()
@@ -366,12 +417,11 @@ def test_a_round_after_a_refusal_begins_with_one_connection(way: Way) -> None:
 def test_a_server_that_has_refused_this_process_is_tried_over_one_connection(way: Way) -> None:
     """Another campaign was refused: nobody has told this one."""
     health.note_refusal(f"127.0.0.1:{way.server.port}")
-    campaign_id, _ = send_to(100)
+    campaign_id, _ = send_to(way, 100)
     wait_for_openers()
     assert_all_sent(way, campaign_id, 100)
     assert way.server.connections == 1
-    way.server.mails.clear()
-    campaign_id, _ = send_to()
+    campaign_id, _ = send_to(way)
     wait_for_openers()
     assert way.server.connections == MOST
 
@@ -379,10 +429,9 @@ def test_a_server_that_has_refused_this_process_is_tried_over_one_connection(way
 @in_every_way
 def test_small_windows_of_a_limited_rate_go_to_everybody_once(app: Flask, way: Way) -> None:
     way.script(0, "content", all_open(way))
-    send_to(60)
+    send_to(way, 60)
     change_settings(app, rate_per_second=100)
-    way.server.mails.clear()
-    campaign_id, progress = send_to()
+    campaign_id, progress = send_to(way)
     assert progress is rounds.Progress.DONE
     assert_all_sent(way, campaign_id, 60)
     assert way.server.connections == MOST
