@@ -79,7 +79,7 @@ def test_one_page_tells_of_web_workers_and_pool_processes_and_agrees_with_the_le
     assert page.sum("carillon_smtp_replies_total", reply="2xx") == totals.sent
     assert page.sum("carillon_smtp_replies_total", reply="5xx") == totals.failed
     assert page.sum("carillon_task_duration_seconds_count", task="delivery.send_batch", outcome="success") >= 2
-    assert page.sum("carillon_task_duration_seconds_count", task="delivery.freeze_campaign", outcome="success") == 1
+    assert page.sum("carillon_task_duration_seconds_count", task="delivery.end_hold", outcome="success") == 1
     assert page.sum("carillon_http_request_duration_seconds_count", endpoint="ops.metrics") >= len(pages)
     assert processes_on(page) == everybody
     assert page.sum("carillon_process_resident_memory_bytes") > 6 * 20_000_000
