@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from math import ceil
 
 from campaigns.config import Settings
+from campaigns.delivery.scarcity import is_scarce, note_scarcity
 from campaigns.mail.mail_servers import connect_to_any, servers
 from campaigns.mail.smtp import Connection, ConnectionNotOpened, ServerSettings, open_connection
 
 MAX_AGE_SECONDS = 600
 MAX_IDLE_SECONDS = 300  # after which a server may have given up (RFC 5321 §4.5.3.2.7)
-MAX_IDLE_KEPT = 256  # more than any process uses at once
+MAX_IDLE_KEPT = 256  # of one server; more than any process uses at once
 TRUSTED_SECONDS = 5.0  # one that was in use so short a time ago and is quiet is not asked whether it is alive
 MAILS_PER_CONNECTION = 10  # for fewer, another connection costs more than it saves
 NO_MORE_SECONDS = 60.0  # how long a server is left alone that has refused one more connection
@@ -41,7 +42,8 @@ class ConnectionPool:
         known = servers(settings)
         self._part_from_useless({server.settings for server in known}, settings)
         left = [server for server in known if server.name not in without]
-        bundle = Bundle(self, connect_to_any(left, self.connect), settings)
+        first = connect_to_any(left, lambda server: self._connect_first(server, settings))
+        bundle = Bundle(self, first, settings)
         try:
             yield bundle
         finally:
@@ -57,6 +59,14 @@ class ConnectionPool:
                 return idle
         return open_connection(server)
 
+    def _connect_first(self, server: ServerSettings, settings: Settings) -> Connection:
+        try:
+            return self.connect(server)
+        except ConnectionNotOpened as refusal:
+            if 400 <= refusal.code < 500:
+                note_scarcity(settings.journal_dir, server)
+            raise
+
     def take_trusted(self, server: ServerSettings) -> Connection | None:
         """Return a connection that was in use a moment ago and whose server seems to be there still, if there is one.
 
@@ -71,8 +81,10 @@ class ConnectionPool:
 
     def give_back(self, connection: Connection, settings: Settings) -> None:
         """Keep a connection for whoever is next, or say goodbye on it."""
+        most = _most_idle(connection.server, settings)
         with self._lock:
-            keep = connection.is_open and _is_fresh(connection, settings) and len(self._idle) < MAX_IDLE_KEPT
+            alike = sum(idle.server == connection.server for idle, _ in self._idle)
+            keep = connection.is_open and _is_fresh(connection, settings) and alike < most
             if keep:
                 self._idle.append((connection, time.monotonic()))
             elif not connection.is_open:
@@ -98,9 +110,12 @@ class ConnectionPool:
     def _part_from_useless(self, known: Collection[ServerSettings], settings: Settings) -> None:
         """Close idle connections that are not to be used any more, or whose server the settings do not name."""
         earliest = time.monotonic() - MAX_IDLE_SECONDS
+        most = {server: _most_idle(server, settings) for server in known}
         with self._lock:
-            kept = [each for each in self._idle if each[0].server in known and _is_fresh(each[0], settings)]
-            kept = [each for each in kept if each[1] >= earliest]
+            kept: list[tuple[Connection, float]] = []
+            for server in known:
+                alike = [each for each in self._idle if each[0].server == server and each[1] >= earliest]
+                kept += [each for each in alike if _is_fresh(each[0], settings)][-most[server] :]
             useless = [each for each in self._idle if each not in kept]
             self._idle = kept
         for connection, given_back_at in useless:
@@ -117,6 +132,10 @@ class ConnectionPool:
                 if connection.server == server and given_back_at >= since:
                     return self._idle.pop(place)[0]
         return None
+
+
+def _most_idle(server: ServerSettings, settings: Settings) -> int:
+    return 1 if is_scarce(settings.journal_dir, server) else MAX_IDLE_KEPT
 
 
 def _is_fresh(connection: Connection, settings: Settings) -> bool:
@@ -139,9 +158,11 @@ class Bundle:
         """Get connections for so many mails, up to BULK_CONNECTIONS; those that have to be opened join when they are.
 
         Nobody waits for them. A server that does not want more of them is asked again after a minute; that says nothing
-        of those it has taken.
+        of those it has taken. Where places are scarce (scarcity.py) one has to do.
         """
         most, used = min(self._settings.bulk_connections, ceil(mails / MAILS_PER_CONNECTION)), self._settings
+        if is_scarce(used.journal_dir, self.server):
+            return
         with self._lock:
             usable = sum(each.is_open and each.messages_sent < used.mail_max_emails for each in self.connections)
             missing = most - usable - self._opening

@@ -365,23 +365,7 @@ def test_runs_side_by_side_never_share_a_connection_at_the_same_time(app: Flask,
     change_settings(app, batch_size=20)
     make_users(600)
     campaign_id = launch_and_freeze()
-    planned = rounds.plan_round(campaign_id)
-    assert planned
-    left = list(planned.batches)
-
-    def work() -> None:
-        with app.app_context():
-            while left:
-                sending.send_batch(campaign_id, left.pop())
-            db.session.remove()
-
-    workers = [threading.Thread(target=work) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert rounds.finish(campaign_id) is rounds.Progress.DONE
-    wait_for_openers()
+    assert send_round_in_threads(app, campaign_id, threads=3) is rounds.Progress.DONE
     assert_all_sent(way, campaign_id, 600)
     assert {row.attempts for row in db.session.scalars(sa.select(Delivery))} == {1}
     assert way.server.connections <= 3 * 2, "two for twenty mails"
@@ -435,3 +419,76 @@ def test_small_windows_of_a_limited_rate_go_to_everybody_once(app: Flask, way: W
     assert progress is rounds.Progress.DONE
     assert_all_sent(way, campaign_id, 60)
     assert way.server.connections == MOST
+
+
+PLACES = 5  # so many connections has the server for all of us
+
+
+@pytest.fixture
+def few(way: Way) -> Way:
+    """A server that has few places, and takes its time for each mail."""
+
+    def greet(talk: Talk) -> str:
+        is_full = sum(each.sock.fileno() >= 0 for each in way.server.talks) > PLACES
+        return "421 4.7.0 Too many connections" if is_full else "220 welcome"
+
+    way.server.answers["greeting"] = greet
+    return way
+
+
+def test_a_run_that_gets_no_place_makes_all_processes_of_this_machine_leave_room(app: Flask, few: Way) -> None:
+    """Another process has all the places, in use or idle, and never hears that they are too many."""
+    other = connections.ConnectionPool()
+    with other.bundle(current_settings()) as first, other.bundle(current_settings()) as second:
+        first.widen(500)
+        second.widen(500)
+        wait_for_openers()
+        assert len(first.connections) + len(second.connections) == PLACES
+        campaign_id, _ = send_to(few, 100)
+        assert db.session.get_one(Campaign, campaign_id).trouble_reply == "421 4.7.0 Too many connections"
+    health.forget()
+    with freeze(utcnow() + timedelta(minutes=1)):
+        assert send_round(campaign_id) is rounds.Progress.DONE
+        assert_all_sent(few, campaign_id, 100)
+        assert len({number for number, _ in few.came}) == 1
+        with other.bundle(current_settings()) as bundle:
+            bundle.widen(500)
+            assert len(bundle.connections) == 1
+    other.close_idle()
+    with freeze(utcnow() + timedelta(hours=1)):
+        send_to(few)
+    wait_for_openers()
+    assert len(few.server.talks) > PLACES + 1
+
+
+def test_a_server_with_few_places_takes_a_campaign_from_many_threads(app: Flask, few: Way) -> None:
+    change_settings(app, batch_size=50, bulk_connections=4)
+    make_users(1_000)
+    campaign_id = launch_and_freeze()
+    held = 0
+    while send_round_in_threads(app, campaign_id, threads=4) is not rounds.Progress.DONE:
+        db.session.expire_all()
+        held += db.session.get_one(Campaign, campaign_id).trouble is not None
+        db.session.execute(sa.update(Campaign).values(next_round_at=None))
+        db.session.commit()
+    assert_all_sent(few, campaign_id, 1_000)
+    assert held <= 2
+
+
+def send_round_in_threads(app: Flask, campaign_id: int, *, threads: int) -> rounds.Progress:
+    planned = rounds.plan_round(campaign_id)
+    left = list(planned.batches) if planned else []
+
+    def work() -> None:
+        with app.app_context():
+            while left:
+                sending.send_batch(campaign_id, left.pop())
+            db.session.remove()
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    wait_for_openers()
+    return rounds.finish(campaign_id)
