@@ -14,7 +14,7 @@ from flask import Flask
 
 from campaigns.celery import make_celery
 from campaigns.config import Settings
-from campaigns.database import prepare_sqlite, refuse_other_encodings
+from campaigns.database import prepare_postgresql, prepare_sqlite
 from campaigns.extensions import babel, db, mail
 from campaigns.flask_settings import ROOT, flask_settings
 from campaigns.languages import choose_language, choose_timezone
@@ -45,7 +45,7 @@ def make_base_app(settings: Settings, *, on_change: Callable[[Flask, Settings, S
 def _bind_extensions(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     with app.app_context():
-        prepare = prepare_sqlite if settings.database_url.startswith("sqlite") else refuse_other_encodings
+        prepare = prepare_sqlite if settings.database_url.startswith("sqlite") else prepare_postgresql
         prepare(db.engine)
     mail.init_app(app)
     babel.init_app(app, locale_selector=choose_language, timezone_selector=choose_timezone)

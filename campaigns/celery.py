@@ -8,6 +8,7 @@ again from a row, tasks keep no results of their own, and the database alone say
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from celery import Celery, Task
@@ -18,6 +19,7 @@ from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from campaigns.clock import running_time
 from campaigns.config import Settings
 from campaigns.logs import task_ids
 from campaigns.redis_transport import use_sturdy_transport
@@ -81,6 +83,14 @@ class SturdyRedisBackend(RedisBackend):
             logger.error("a finished part of a chord was not counted, the sweep will see: %s", error)
 
 
+class SiteCelery(Celery):
+    """A Celery application that goes by the clock its machines share, when it says when a message is due or too old."""
+
+    def now(self) -> datetime:
+        """Return the present moment."""
+        return running_time().astimezone(self.timezone)
+
+
 def enqueue(task: Any, *arguments: Any, **options: Any) -> bool:
     """Publish a task; tells whether the broker took it. Never raises for a broker that is away.
 
@@ -128,7 +138,7 @@ def make_celery(app: Flask, settings: Settings) -> Celery[Any]:
                 return self.run(*args, **kwargs)
 
     use_sturdy_transport()
-    celery: Celery[Any] = Celery("carillon", task_cls=FlaskTask, set_as_current=True)
+    celery = SiteCelery("carillon", task_cls=FlaskTask, set_as_current=True)
     celery.config_from_object(celery_settings(settings))
     celery.set_default()
     celery.flask_app = app  # type: ignore[attr-defined]  # for signal receivers, which are handed the Celery app

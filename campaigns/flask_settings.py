@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy.pool import QueuePool
 
 from campaigns.config import LOOPBACK_HOSTS, Settings
-from campaigns.database import sqlite_connect_args, write_json
+from campaigns.database import postgresql_connect_args, sqlite_connect_args, write_json
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -73,9 +73,8 @@ def engine_options(database_url: str) -> dict[str, object]:
     if database_url.startswith("sqlite"):
         pool: dict[str, object] = {"poolclass": QueuePool, "pool_size": 20, "max_overflow": 20}
         return {**pool, **quiet, "connect_args": sqlite_connect_args(), "json_serializer": write_json}
-    arguments = {"connect_timeout": 5, "application_name": "carillon"}
     pool = {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_timeout": 10}
-    return {**pool, **quiet, "connect_args": arguments}
+    return {**pool, **quiet, "connect_args": postgresql_connect_args()}
 
 
 def limiter_storage(redis_url: str) -> str:

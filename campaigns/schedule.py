@@ -8,8 +8,12 @@ two beats run it once, a missed night is made up for in the morning, and a chang
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
+from celery.schedules import schedule
+
+from campaigns.clock import steady_time
 from campaigns.config import Settings
 
 
@@ -39,7 +43,7 @@ CLOCK_JOBS: Final = (
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return beat's table. Times are seconds."""
+    """Return beat's table."""
     return {
         # People who launch "at ten" expect ten, give or take a breath.
         "delivery.launch_due": _every("delivery.launch_due", seconds=10),
@@ -68,8 +72,10 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def intervals(settings: Settings) -> dict[str, float]:
     """Return the seconds between two runs of each task that beat starts by itself."""
-    return {entry["task"]: float(entry["schedule"]) for entry in beat_schedule(settings).values()}
+    return {entry["task"]: entry["schedule"].run_every.total_seconds() for entry in beat_schedule(settings).values()}
 
 
 def _every(task: str, *, seconds: int) -> dict[str, Any]:
-    return {"task": task, "schedule": float(seconds), "options": {"expires": seconds}}
+    # Beat that waits for a time of day would wait for an hour after a clock was put back by one.
+    interval = schedule(timedelta(seconds=seconds), nowfun=steady_time)
+    return {"task": task, "schedule": interval, "options": {"expires": seconds}}

@@ -11,6 +11,7 @@ only before it is loaded.
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from celery.exceptions import WorkerLostError
@@ -18,13 +19,24 @@ from celery.signals import task_rejected
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
+from campaigns.clock import machine_time, running_time
 from campaigns.worker_signals import message_undecodable, task_worker_lost
 
 logger = logging.getLogger(__name__)
 
 
 class WatchedRequest(Request):
-    """A task in the worker's hands, which says so when its process is lost."""
+    """A task in the worker's hands, which says so when its process is lost.
+
+    When it is due and when too old, a message says by the clock its machines share; Celery holds that against ours.
+    """
+
+    _eta: datetime | None
+    _expires: datetime | None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._eta, self._expires = _by_this_machine(self._eta), _by_this_machine(self._expires)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Tell of a lost process, then do what Celery does: put the task back into its queue."""
@@ -58,6 +70,10 @@ class WatchedConsumer(Consumer):
         logger.warning("a message was refused, for it is no task's")
         message.reject_log_error(logger, self.connection_errors)  # type: ignore[attr-defined]
         task_rejected.send(sender=self, message=message, exc=None)
+
+
+def _by_this_machine(moment: datetime | None) -> datetime | None:
+    return moment + (machine_time() - running_time()) if moment else None
 
 
 def _lost(exception: BaseException) -> str | None:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -222,6 +223,17 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 0, what: str = 
             return value
         time.sleep(0.05)
     pytest.fail(f"waited {seconds} s in vain{' for ' + what if what else ''}")
+
+
+@contextmanager
+def opened(environ: dict[str, str], **changes: str) -> Iterator[Flask]:
+    """Enter a site with these settings, beside or instead of the test's own."""
+    app = create_app(load_settings({**environ, **changes}))
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions["celery"].close()
 
 
 def wait_for_openers() -> None:

@@ -1,4 +1,4 @@
-"""Mails are built a few ahead: a processor that goes on with one kind of work is much faster at it."""
+"""Mails are built a few ahead: a processor that goes on with one kind of work is faster at it."""
 
 from __future__ import annotations
 

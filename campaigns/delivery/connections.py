@@ -160,25 +160,35 @@ class Bundle:
         Nobody waits for them. A server that does not want more of them is asked again after a minute; that says nothing
         of those it has taken. Where places are scarce (scarcity.py) one has to do.
         """
-        most, used = min(self._settings.bulk_connections, ceil(mails / MAILS_PER_CONNECTION)), self._settings
-        if is_scarce(used.journal_dir, self.server):
+        settings = self._settings
+        if is_scarce(settings.journal_dir, self.server):
             return
+        wanted = min(settings.bulk_connections, ceil(mails / MAILS_PER_CONNECTION))
         with self._lock:
-            usable = sum(each.is_open and each.messages_sent < used.mail_max_emails for each in self.connections)
-            missing = most - usable - self._opening
+            usable = sum(each.is_open and each.messages_sent < settings.mail_max_emails for each in self.connections)
+            missing = wanted - usable - self._opening
             while missing > 0 and (trusted := self._pool.take_trusted(self.server)):
                 self.connections.append(trusted)
                 missing -= 1
             missing = max(0, missing) if self._pool.gives_more(self.server) else 0
             self._opening += missing
         for _ in range(missing):
-            threading.Thread(target=self._open_one, daemon=True, name="open-connection").start()
+            self._begin_opening()
 
     def end(self) -> list[Connection]:
         """Return all connections; those still being opened go to the pool."""
         with self._lock:
             self._ended = True
             return self.connections
+
+    def _begin_opening(self) -> None:
+        try:
+            threading.Thread(target=self._open_one, daemon=True, name="open-connection").start()
+        except RuntimeError as error:  # the system gives this process no more threads: those that are open have to do
+            self._pool.note_refused_more(self.server)
+            logger.warning("no further connection can be opened: %s", error)
+            with self._lock:
+                self._opening -= 1
 
     def _open_one(self) -> None:
         try:

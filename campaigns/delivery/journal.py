@@ -14,6 +14,7 @@ handed over.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +30,9 @@ from campaigns.delivery.claims import Answer, Lease, Settlement
 from campaigns.delivery.models import DeliveryState
 
 SUFFIX = ".journal"
+UNREADABLE = ".unreadable"
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -105,7 +109,11 @@ class DeadJournal:
 
 
 def dead_journals(folder: Path) -> Iterator[DeadJournal]:
-    """Yield the journal of each owner that has died, under our lock, and remove it once the caller has gone on."""
+    """Yield the journal of each owner that has died, under our lock, and remove it once the caller has gone on.
+
+    One that cannot be read is set aside, whole: with a line missing it would say that somebody was not handed over who
+    was. When its lease has run out, all it was about are uncertain.
+    """
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -119,6 +127,9 @@ def dead_journals(folder: Path) -> Iterator[DeadJournal]:
             path.unlink(missing_ok=True)
         except BlockingIOError:
             continue
+        except (ValueError, IndexError):
+            logger.exception("a journal cannot be read and is set aside: %s", path.name)
+            path.replace(path.with_suffix(UNREADABLE))
         finally:
             os.close(file)
 

@@ -14,6 +14,7 @@ from typing import Self
 from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from campaigns.clock import steady_seconds
 from campaigns.compose.models import CampaignState
 from campaigns.config import Settings
 from campaigns.delivery import ledger, stopping
@@ -23,8 +24,6 @@ from campaigns.delivery.states import state_of
 LOOK_SECONDS = 0.25  # how often we look whether this process has to end
 STATE_SECONDS = 1.0  # how often we look whether the campaign still sends: a pause acts within two seconds
 RENEWALS_PER_LEASE = 3
-# Goes on while the machine is suspended, as the clocks of those do who wait for the lease to run out.
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +38,6 @@ def lease_time(settings: Settings) -> timedelta:
     return timedelta(seconds=settings.lease_seconds)
 
 
-def clock_seconds() -> float:
-    """Return a time that only grows, and also while this process stands still or its machine sleeps."""
-    return time.clock_gettime(CLOCK)
-
-
 class KeptLease:
     """A lease that a thread of its own renews until the block ends, and that knows when sending has to stop.
 
@@ -53,7 +47,7 @@ class KeptLease:
     """
 
     def __init__(self, lease: Lease, lease_for: timedelta, *, asked_at: float) -> None:
-        """Take a lease that was asked for at `asked_at`, of `clock_seconds`: it began no earlier."""
+        """Take a lease that was asked for at `asked_at`, of `steady_seconds`: it began no earlier."""
         self.lease = lease
         self.stop_reason: str | None = None
         self._lease_for = lease_for
@@ -90,7 +84,7 @@ class KeptLease:
 
     @property
     def _age_seconds(self) -> float:
-        return clock_seconds() - self._renewed_at
+        return steady_seconds() - self._renewed_at
 
     def _watch(self, app: Flask) -> None:
         looked_at = time.monotonic()
@@ -114,7 +108,7 @@ class KeptLease:
                 self.stop_reason = "lease_lost"
 
     def _renew(self) -> None:
-        asked_at = clock_seconds()
+        asked_at = steady_seconds()
         if ledger.renew_lease(self.lease, lease_for=self._lease_for):
             self._renewed_at = asked_at
         else:

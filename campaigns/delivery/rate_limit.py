@@ -20,6 +20,7 @@ from flask import current_app
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from campaigns.clock import running_time
 from campaigns.config import current_settings
 from campaigns.delivery.rates import Rates, mails_by_day_slot
 from campaigns.delivery.throttles import Pace, Throttle
@@ -107,14 +108,14 @@ class RateLimiter:
         """Return the limit of one domain as it is now, mails per second; 0 when there is none."""
         rate = rates.per_domain.get(domain, 0.0)
         throttle = self._throttles.get(domain)
-        if throttle is None or throttle.is_over(time.time()):
+        if throttle is None or throttle.is_over(_now()):
             return rate
-        lowered = throttle.rate_at(time.time())
+        lowered = throttle.rate_at(_now())
         return min(rate, lowered) if rate else lowered
 
     def slow_down(self, rates: Rates, domain: str) -> bool:
         """Halve the rate of a domain that asked for it; several at once do so once. Tells whether it was low."""
-        now = time.time()
+        now = _now()
         known = self._throttles.get(domain)
         if known is None or known.is_over(now):
             known = None
@@ -134,7 +135,7 @@ class RateLimiter:
         """Return the domains that have asked to slow down and are not back at their pace. Raises RedisError."""
         found: dict[Any, Any] = self._client.hgetall(f"{self._prefix}:throttles")
         throttles = {domain.decode(): Throttle.from_text(text.decode()) for domain, text in found.items()}
-        return [domain for domain, throttle in throttles.items() if not throttle.is_over(time.time())]
+        return [domain for domain, throttle in throttles.items() if not throttle.is_over(_now())]
 
     def _write_throttle(self, domain: str, throttle: Throttle, now: float) -> None:
         pipeline = self._client.pipeline()
@@ -177,7 +178,7 @@ class RateLimiter:
 
     def _seed_day(self) -> None:
         """Tell a Redis that knows of no mail today what the database knows; of two at once both say the same."""
-        slots = {int(time.time()) // DAY_SLOT_SECONDS: 0, **self._mails_by_day_slot()}
+        slots = {int(_now()) // DAY_SLOT_SECONDS: 0, **self._mails_by_day_slot()}
         pipeline = self._client.pipeline()
         for slot, mails in slots.items():
             pipeline.hsetnx(self._day_key, str(slot), mails)
@@ -191,7 +192,7 @@ class RateLimiter:
         try:
             found: dict[Any, Any] = self._client.hgetall(f"{self._prefix}:throttles")
             throttles = {domain.decode(): Throttle.from_text(text.decode()) for domain, text in found.items()}
-            over = [domain for domain, throttle in throttles.items() if throttle.is_over(time.time())]
+            over = [domain for domain, throttle in throttles.items() if throttle.is_over(_now())]
             if over:
                 self._client.hdel(f"{self._prefix}:throttles", *over)
         except redis.RedisError as error:
@@ -205,6 +206,11 @@ class RateLimiter:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:bucket:{name}"
+
+
+def _now() -> float:
+    """Return the seconds since 1970 by the clock of all who share the limits."""
+    return running_time().timestamp()
 
 
 def shared_limiter() -> RateLimiter:

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from campaigns.clock import utcnow
+from campaigns.clock import steady_seconds, utcnow
 from campaigns.config import Settings, current_settings
 from campaigns.delivery import ledger
 from campaigns.delivery.brake import brake_if_needed
@@ -23,7 +23,7 @@ from campaigns.delivery.connections import ConnectionPool
 from campaigns.delivery.failover import ServersTried
 from campaigns.delivery.holding import hold_for_limit, hold_for_refusal
 from campaigns.delivery.journal import Journal
-from campaigns.delivery.leases import KeptLease, clock_seconds, lease_time, worker_name
+from campaigns.delivery.leases import KeptLease, lease_time, worker_name
 from campaigns.delivery.ledger import LeaseLost
 from campaigns.delivery.message import CampaignMessage, campaign_to_send, message_of
 from campaigns.delivery.models import DeliveryState
@@ -63,7 +63,7 @@ class BatchSummary:
 def send_batch(campaign_id: int, number: int) -> BatchSummary:
     """Send what waits in one batch. Commits window by window; harmless to repeat, at any time, anywhere."""
     settings = current_settings()
-    summary, asked_at = BatchSummary(campaign_id, number), clock_seconds()
+    summary, asked_at = BatchSummary(campaign_id, number), steady_seconds()
     lease = ledger.take_lease(campaign_id, number, worker=worker_name(), lease_for=lease_time(settings))
     if lease is None:
         summary.ended = "nothing_to_do"

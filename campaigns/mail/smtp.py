@@ -74,10 +74,9 @@ def send_over(
 
     Connections that join the sequence meanwhile are used from then on. Over each go at most `most_each` messages in its
     life, then it is closed. Each outcome comes when it is known, and after a lost connection the others go on: it ends
-    when all have.
-    `handing_over` is told of all contents that are about to leave together; when it raises none of them leaves, and on
-    the other connections only what has left already is finished. Whoever may leave early closes it before anything else
-    is done with the connections.
+    when all have. `handing_over` is told of all contents that are about to leave together; when it raises none of them
+    leaves, and on the other connections only what has left already is finished. Whoever may leave early closes it
+    before anything else is done with the connections.
     """
     return talk_together(connections, Source(envelopes, stop), handing_over, most_each=most_each)
 

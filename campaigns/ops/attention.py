@@ -20,7 +20,7 @@ from campaigns.compose.models import Campaign, CampaignState
 from campaigns.delivery.models import Batch
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail, OutboxState
-from campaigns.ops.heartbeats import Kind, all_heartbeats
+from campaigns.ops.heartbeats import Kind, all_heartbeats, has_our_key, host_of
 from campaigns.ops.models import FailedTask, Heartbeat
 from campaigns.ops.stuck import StuckKind, find_stuck
 from campaigns.ops.stuck_words import in_words
@@ -60,6 +60,20 @@ def silent_beat() -> Iterable[Attention]:
         yield _trouble(
             _("The timer (beat) is not running."),
             _("Scheduled campaigns do not start, and what a lost worker left behind is not found."),
+        )
+
+
+@attention_source
+def other_keys() -> Iterable[Attention]:
+    """Name the machines whose SECRET_KEY is not ours: links in the mails that they send would not work."""
+    hosts = {host_of(each) for each in _seen_lately(Kind.WORKER) if not has_our_key(each)}
+    if hosts:
+        yield _trouble(
+            _(
+                "Workers sign with another secret key than the web site: %(machines)s.",
+                machines=", ".join(sorted(hosts)),
+            ),
+            _("Links in the mails they send do not work. Give all machines the same SECRET_KEY, and start them again."),
         )
 
 

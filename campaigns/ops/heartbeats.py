@@ -16,13 +16,16 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from campaigns.clock import utcnow
+from campaigns.config import current_settings
 from campaigns.extensions import db
+from campaigns.link_macs import is_our_mac, link_mac
 from campaigns.ops.models import Heartbeat
 
 INTERVAL_SECONDS = 10.0
 SILENT_AFTER = timedelta(seconds=35)  # three missed, and a little for a busy machine
 FORGOTTEN_AFTER = timedelta(minutes=10)
 MOST_RUNNING = 50
+PURPOSE = "heartbeat"
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +123,8 @@ def record_heartbeat(
 ) -> None:
     """Write that a process was seen now; commits. Any number of times is harmless."""
     doing = activity or Activity()
-    running = {"tasks": [asdict(task) for task in doing.running[:MOST_RUNNING]]}
+    signed = link_mac(PURPOSE, current_settings().secret_key, name.encode()).hex()
+    running = {"tasks": [asdict(task) for task in doing.running[:MOST_RUNNING]], "signed": signed}
     seen = {"seen_at": utcnow(), "active": doing.active, "processed": doing.processed, "running": running}
     changed = db.session.execute(update(Heartbeat).where(Heartbeat.name == name).values(seen))
     if not changed.rowcount:  # type: ignore[attr-defined]
@@ -153,6 +157,17 @@ def running_tasks(heartbeat: Heartbeat) -> list[RunningTask]:
     """Return what a worker process ran when it was last seen, the oldest first."""
     tasks = (heartbeat.running or {}).get("tasks", [])
     return [RunningTask(each["task_id"], each["name"], tuple(each["args"]), each["since"]) for each in tasks]
+
+
+def has_our_key(heartbeat: Heartbeat) -> bool:
+    """Tell whether a process signs links with a key that this one accepts; one that does not say is believed."""
+    signed = (heartbeat.running or {}).get("signed")
+    return signed is None or is_our_mac(PURPOSE, bytes.fromhex(signed), heartbeat.name.encode())
+
+
+def host_of(heartbeat: Heartbeat) -> str:
+    """Return the name of the machine it runs on."""
+    return heartbeat.name.partition(":")[0]
 
 
 def is_fresh(heartbeat: Heartbeat) -> bool:

@@ -26,6 +26,7 @@ class Heartbeat(db.Model):  # type: ignore[name-defined,misc]
     active: Mapped[int] = mapped_column(Integer, default=0)
     processed: Mapped[int] = mapped_column(Integer, default=0)
     # Under "tasks", what it runs now, oldest first: id, name, arguments as text, since when (seconds since 1970).
+    # Under "signed", its name signed with its SECRET_KEY.
     running: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
 
 

@@ -7,7 +7,6 @@ of the database that a message must exist for.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from sqlalchemy import func, select
 
 from campaigns.audience.models import ImportState, UserImport
 from campaigns.celery import BULK, LANES, NOW, WORK, queue_name
-from campaigns.clock import utcnow
+from campaigns.clock import running_time, utcnow
 from campaigns.config import Settings, current_settings
 from campaigns.delivery.models import Round
 from campaigns.errors import TemporaryError
@@ -140,7 +139,7 @@ def _age(message: bytes | None) -> float | None:
         published_at = float(json.loads(message)["headers"][PUBLISHED_AT])
     except (ValueError, KeyError, TypeError):
         return None
-    return max(0.0, time.time() - published_at)
+    return max(0.0, running_time().timestamp() - published_at)
 
 
 def _read_rabbitmq(celery: Celery) -> list[QueueState]:

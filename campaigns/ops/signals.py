@@ -31,7 +31,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import campaigns.ops.failure_signals
 import campaigns.ops.held_start  # noqa: F401 - both connect receivers; this one holds a start before anything here begins
-from campaigns.clock import utcnow
+from campaigns.clock import running_time, utcnow
+from campaigns.config import current_settings
+from campaigns.delivery.recovery import replay_dead_journals
 from campaigns.extensions import db
 from campaigns.masking import mask
 from campaigns.ops.heartbeats import Activity, Kind, Pulse, RunningTask
@@ -50,7 +52,7 @@ _started: dict[str, datetime] = {}  # when the ticks that run in this process be
 def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
     """Write the time on every message, so that the jobs page can tell the age of the oldest."""
     if headers is not None:
-        headers.setdefault(PUBLISHED_AT, time.time())
+        headers.setdefault(PUBLISHED_AT, running_time().timestamp())
 
 
 @worker_ready.connect
@@ -110,11 +112,15 @@ def _begin_pulse(celery: Celery, kind: str, lanes: str) -> None:
     app = _flask_app(celery)
     if app is None:
         return
-    # Beat's own death is for the workers to see; theirs too.
-    look_around = note_lost_processes if kind == Kind.WORKER else None
-    pulse = Pulse(app, kind, lanes, _activity, look_around, note_predecessor)
+    pulse = Pulse(app, kind, lanes, _activity, _look_around if kind == Kind.WORKER else None, note_predecessor)
     _pulses.append(pulse)
     pulse.start()
+
+
+def _look_around() -> None:
+    """See who has died, beat too, and tell what the dead of this machine knew: a sweep may never come to run on it."""
+    note_lost_processes()
+    replay_dead_journals(current_settings().journal_dir)
 
 
 def _activity() -> Activity:

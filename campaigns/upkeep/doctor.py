@@ -14,12 +14,13 @@ from campaigns.mail.domain_checks import Domain, Fact, check_domain
 from campaigns.mail.domain_words import describe_fact
 from campaigns.site import default_sender
 from campaigns.upkeep.doctor_outside import check_mail_servers, check_public_address
-from campaigns.upkeep.doctor_places import check_clock, check_disk, check_settings
+from campaigns.upkeep.doctor_places import check_clock, check_disk, check_journals, check_settings
 from campaigns.upkeep.doctor_servers import check_broker, check_database, check_processes, check_redis
 
 OWN_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_settings,
     check_disk,
+    check_journals,
     check_database,
     check_redis,
     check_broker,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from campaigns.clock import utcnow
+from campaigns.clock import machine_time
 from campaigns.config import current_settings
+from campaigns.delivery.journal import UNREADABLE
 from campaigns.extensions import db
 from campaigns.findings import Finding, bad, good, note, warn
 from campaigns.ops.queues import redis_client
@@ -41,7 +41,7 @@ def check_settings() -> Iterator[Finding]:
 
 
 def check_disk() -> Iterator[Finding]:
-    """Look at the space that is left, and where the journals are kept."""
+    """Look at the space that is left."""
     settings = current_settings()
     free = shutil.disk_usage(settings.instance_dir).free
     words = f"{free / 1e9:.1f} GB are free in {settings.instance_dir}"
@@ -51,6 +51,11 @@ def check_disk() -> Iterator[Finding]:
         yield warn("disk", words, "Make room.")
     else:
         yield good("disk", words)
+
+
+def check_journals() -> Iterator[Finding]:
+    """Look at where the journals are kept, and whether one was set aside."""
+    settings = current_settings()
     kind = file_system_of(settings.journal_dir)
     if kind in NETWORK_FILE_SYSTEMS:
         yield bad("journals", f"{settings.journal_dir} is on {kind}", "Set JOURNAL_DIR to a folder on a local disk.")
@@ -58,6 +63,9 @@ def check_disk() -> Iterator[Finding]:
         yield bad("journals", f"{settings.journal_dir} cannot be written to", "Let the workers write there.")
     else:
         yield good("journals", f"{settings.journal_dir} is on a local disk ({kind or 'of an unknown kind'})")
+    if unreadable := sorted(path.name for path in settings.journal_dir.glob(f"*{UNREADABLE}")):
+        advice = "Look at the disk. Whom they were about stand under uncertain in their report; then remove the files."
+        yield warn("journals", f"{', '.join(unreadable)} in {settings.journal_dir} cannot be read", advice)
 
 
 def file_system_of(path: Path) -> str:
@@ -71,7 +79,10 @@ def file_system_of(path: Path) -> str:
 
 
 def check_clock() -> Iterator[Finding]:
-    """Hold this machine's clock against those of the database and Redis: leases and schedules go by them."""
+    """Hold this machine's clock against those of the database, which leases and schedules go by, and of Redis.
+
+    One that is wrong holds up no campaign. It spoils log-in codes, signed links and the looks at certificates.
+    """
     for name, drift in (("database", _database_drift()), ("Redis", _redis_drift())):
         if drift is None:
             continue
@@ -93,7 +104,7 @@ def _database_drift() -> float | None:
         return None
     finally:
         db.session.rollback()
-    return (utcnow() - theirs).total_seconds() if theirs else None
+    return (machine_time() - theirs).total_seconds() if theirs else None
 
 
 def _redis_drift() -> float | None:
@@ -105,4 +116,4 @@ def _redis_drift() -> float | None:
             seconds, microseconds = client.time()
     except redis.RedisError:
         return None
-    return time.time() - float(seconds + microseconds / 1e6)
+    return machine_time().timestamp() - float(seconds + microseconds / 1e6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
@@ -16,7 +16,7 @@ from campaigns.database_version import database_revision, known_revisions
 from campaigns.delivery.copy_guard import is_held
 from campaigns.extensions import db
 from campaigns.findings import Finding, bad, good, note, warn
-from campaigns.ops.heartbeats import SILENT_AFTER, Kind
+from campaigns.ops.heartbeats import SILENT_AFTER, Kind, has_our_key, host_of
 from campaigns.ops.models import Heartbeat
 from campaigns.ops.queues import BrokerAway, check_command, ping_broker, redis_client
 
@@ -130,6 +130,7 @@ def check_processes() -> Iterator[Finding]:
     for lane in LANES:
         yield _check_lane(lane, lanes.count(lane))
     yield from _check_beat([each.kind for each in fresh])
+    yield from _check_keys([each for each in fresh if each.kind == Kind.WORKER])
 
 
 def _check_lane(lane: str, workers: int) -> Finding:
@@ -137,6 +138,12 @@ def _check_lane(lane: str, workers: int) -> Finding:
         return good(f"lane {lane}", f"{workers} worker{'s' if workers > 1 else ''}")
     command = f"python -m celery_worker worker -Q {lane}"
     return bad(f"lane {lane}", "no worker has given a sign of life for half a minute", f"Start one: {command}")
+
+
+def _check_keys(workers: Sequence[Heartbeat]) -> Iterator[Finding]:
+    if hosts := sorted({host_of(each) for each in workers if not has_our_key(each)}):
+        words = f"processes on {', '.join(hosts)} sign with another one: links in the mails they send do not work"
+        yield bad("secret key", words, "Give every machine the same SECRET_KEY, and start its processes again.")
 
 
 def _check_beat(kinds: list[str]) -> Iterator[Finding]:

@@ -28,20 +28,13 @@ from campaigns.delivery.queries import campaign_totals, ledger_totals
 from campaigns.extensions import db
 from campaigns.mail.mail_servers import health
 from tests.delivery.campaigns import launch_and_freeze, send_over, send_round
-from tests.mail.scripted_server import HANG_UP, ScriptedServer, Talk
+from tests.mail.scripted_server import DEFAULTS, HANG_UP, ScriptedServer, Talk
 from tests.mail.ways import Way
 from tests.parts import wait_for_openers, wait_until
 from tests.people import make_users
 
 OFFERS = {"pipelined": ["PIPELINING"], "plain": [], "chunked": ["PIPELINING", "CHUNKING"]}
 MOST = 3  # connections
-
-
-@pytest.fixture(autouse=True)
-def _well() -> Iterator[None]:
-    health.forget()
-    yield
-    health.forget()
 
 
 @pytest.fixture
@@ -234,6 +227,22 @@ def test_one_more_connection_refused_is_no_trouble_and_not_asked_for_again_at_on
     assert way.server.connections == asked + MOST - 1
 
 
+@in_every_way
+def test_a_process_that_gets_no_more_threads_sends_over_what_it_has(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def start_no_opener(thread: threading.Thread) -> None:
+        if thread.name == "open-connection":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_no_opener)
+    campaign_id, progress = send_to(way, 60)
+    assert progress is rounds.Progress.DONE
+    assert_all_sent(way, campaign_id, 60)
+    assert (way.server.connections, health.is_well(f"127.0.0.1:{way.server.port}")) == (1, True)
+
+
 def test_a_connection_that_is_there_too_late_is_kept_for_the_next_run(way: Way) -> None:
     go_on = threading.Event()
     way.script(1, "greeting", lambda _: go_on.wait(60) and "220 at last")
@@ -339,24 +348,35 @@ def test_an_error_in_mid_run_leaves_no_connection_to_anybody_in_mid_dialogue(
 def test_a_lease_that_is_over_lets_nothing_more_leave_and_what_has_left_is_told(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One content has left when the time is up, and is answered when the others have been given up."""
-    seconds = count(0, 0)
+    """One content has left when the time is up, and is answered when the others have been given up.
+
+    Those have a mail by then that lacks only its content: a connection that joins later gets none, and stays open.
+    """
+    seconds, everybody, is_over = count(0, 0), threading.Barrier(MOST), threading.Event()
 
     def answer(_: Talk) -> str:
         nonlocal seconds
-        wait_until(lambda: len(way.server.talks) == MOST)
-        seconds = count(0, 1_000_000)
+        everybody.wait(60)
+        seconds = count(1_000_000, 1_000_000)
+        is_over.set()
         wait_until(lambda: not any(map(is_there, ([talk] for talk in way.server.talks[1:]))))
         return "250 2.0.0 queued"
 
+    def let_go_ahead(_: Talk) -> str:
+        everybody.wait(60)
+        is_over.wait(60)
+        return DEFAULTS[way.last_before_content]
+
     way.script(0, "content", answer)
+    for number in range(1, MOST):
+        way.script(number, way.last_before_content, let_go_ahead)
     make_users(100)
     campaign_id = launch_and_freeze()
     with monkeypatch.context() as patch:
-        patch.setattr(leases, "clock_seconds", lambda: time.monotonic() + next(seconds))
+        patch.setattr(leases, "steady_seconds", lambda: time.monotonic() + next(seconds))
         assert sending.send_batch(campaign_id, 1).ended == "lease_lost"
-    sent = len(way.server.accepted)
-    assert states_of(campaign_id) == {"sent": sent, "waiting": 100 - sent}
+    assert len(way.server.mails) == 1
+    assert states_of(campaign_id) == {"sent": 1, "waiting": 99}
     assert send_round(campaign_id) is rounds.Progress.DONE
     assert_all_sent(way, campaign_id, 100)
 
@@ -387,9 +407,13 @@ def test_a_sender_refused_over_one_connection_holds_the_round_and_what_has_left_
 
 
 def test_a_round_after_a_refusal_begins_with_one_connection(way: Way) -> None:
-    way.script(0, "mail", "550 5.7.1 Not you")
+    """Whichever connections are there in time to be refused."""
+    refused = "550 5.7.1 Not you"
+    for number in range(MOST):
+        way.script(number, "mail", *[lambda _: refused or DEFAULTS["mail"]] * 200)
     campaign_id, _ = send_to(way, 100)
     assert states_of(campaign_id) == {"waiting": 100}
+    refused = ""
     health.forget()
     wait_for_openers()
     with freeze(utcnow() + timedelta(minutes=2)):
@@ -428,9 +452,15 @@ PLACES = 5  # so many connections has the server for all of us
 def few(way: Way) -> Way:
     """A server that has few places, and takes its time for each mail."""
 
+    welcome: list[Talk] = []
+    lock = threading.Lock()
+
     def greet(talk: Talk) -> str:
-        is_full = sum(each.sock.fileno() >= 0 for each in way.server.talks) > PLACES
-        return "421 4.7.0 Too many connections" if is_full else "220 welcome"
+        with lock:
+            if sum(each.sock.fileno() >= 0 for each in welcome) == PLACES:
+                return "421 4.7.0 Too many connections"
+            welcome.append(talk)
+        return "220 welcome"
 
     way.server.answers["greeting"] = greet
     return way

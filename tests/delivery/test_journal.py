@@ -175,3 +175,19 @@ def test_who_was_called_uncertain_by_the_living_owner_never_waits_again_after_it
     assert states_of(campaign_id) == {
         1: "uncertain", 2: "sent", 3: "sent", 4: "sent", 5: "uncertain", 6: "uncertain",
     }  # fmt: skip
+
+
+def test_a_journal_that_cannot_be_read_is_set_aside_and_keeps_nobody_from_the_next(app):
+    """Whom it was about are uncertain once their lease is over: nothing it says is believed, and nothing lost."""
+    make_users(8)
+    campaign_id = launch_and_freeze()
+    folder = current_settings().journal_dir
+    lease = claim_four(campaign_id)
+    die_in_mid_window(lease)
+    (spoilt,) = folder.glob("*.journal")
+    spoilt.with_name("0.journal").write_text(spoilt.read_text() + "A\tfour\tsent\n")
+    spoilt.unlink()
+    die_in_mid_window(lease)
+    assert replay_dead_journals(folder) == 1
+    assert [path.name for path in folder.iterdir()] == ["0.unreadable"]
+    assert states_of(campaign_id)[1] == "sent"

@@ -18,20 +18,13 @@ from campaigns.delivery.models import Delivery
 from campaigns.delivery.queries import campaign_totals, ledger_totals
 from campaigns.extensions import db
 from campaigns.mail import mail_servers
-from campaigns.mail.mail_servers import PAUSES_SECONDS, PROBE_SECONDS, MailServer, ServerHealth, health, servers
+from campaigns.mail.mail_servers import PAUSES_SECONDS, PROBE_SECONDS, MailServer, ServerHealth, servers
 from campaigns.mail.models import OutboxState
 from campaigns.mail.services import deliver_mail
 from campaigns.mail.smtp import Security, ServerSettings
 from tests.delivery.campaigns import launch_and_freeze, queue_single_mail, send_over, send_round
 from tests.people import make_users
 from tests.smtp_sink import Sink
-
-
-@pytest.fixture(autouse=True)
-def _well() -> Iterator[None]:
-    health.forget()
-    yield
-    health.forget()
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from campaigns.delivery import rounds
 from campaigns.delivery.models import Delivery
 from campaigns.delivery.queries import campaign_totals
 from campaigns.extensions import db
-from campaigns.mail.mail_servers import health
 from campaigns.mail_server_urls import read_mail_servers
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.parts import close_connections
@@ -50,13 +49,6 @@ class OverTls(PatientController):
 
     def factory(self) -> SMTP:
         return SMTP(self.handler, auth_require_tls=False, authenticator=self.handler.check)
-
-
-@pytest.fixture(autouse=True)
-def _well() -> Iterator[None]:
-    health.forget()
-    yield
-    health.forget()
 
 
 @pytest.fixture(scope="module")

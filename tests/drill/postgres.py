@@ -19,10 +19,13 @@ OWNER = "postgres"
 
 
 class PostgresServer:
-    """One private server. `url` names its only database, which has no tables yet."""
+    """One private server. `url` names its only database, which has no tables yet.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._folder = programs, folder
+    With `also_at` it is reached at that address of ours too, by whoever can.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, also_at: str = "") -> None:
+        self._programs, self._folder, self._also_at = programs, folder, also_at
         self._port = free_port()
         self.url = f"postgresql://{OWNER}@127.0.0.1:{self._port}/postgres"
 
@@ -31,7 +34,12 @@ class PostgresServer:
         if os.geteuid() == 0:
             shutil.chown(self._folder, OWNER)
         self._run("initdb", "--username", OWNER, "--auth", "trust", "--no-sync", "--pgdata", str(self._data))
-        options = f"-p {self._port} -k {self._folder} -c listen_addresses=127.0.0.1"
+        addresses = "127.0.0.1"
+        if self._also_at:
+            addresses += f",{self._also_at}"
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self._also_at}/30 trust\n")
+        options = f"-p {self._port} -k {self._folder} -c listen_addresses={addresses}"
         self._control("start", "--log", str(self._folder / "log"), "--options", options)
 
     def restart_at_once(self) -> None:
@@ -55,13 +63,13 @@ class PostgresServer:
         subprocess.run(command, check=True, cwd=self._folder, stdout=subprocess.DEVNULL, **who)  # type: ignore[call-overload]
 
 
-def private_postgres() -> Iterator[PostgresServer]:
+def private_postgres(*, also_at: str = "") -> Iterator[PostgresServer]:
     """Start a migrated server of one's own; skips where no server is installed."""
     found = shutil.which("pg_ctl")
     installed = [Path(found).parent] if found else sorted(INSTALLED.glob("*/bin"), key=lambda path: path.parent.name)
     if not installed or not (installed[-1] / "initdb").exists():
         skip("no PostgreSQL server is installed here (initdb, pg_ctl)")
-    server = PostgresServer(installed[-1], short_folder())
+    server = PostgresServer(installed[-1], short_folder(), also_at=also_at)
     server.start()
     try:
         migrate(server.url, short_folder())

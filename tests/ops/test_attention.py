@@ -19,6 +19,7 @@ from campaigns.ops.failed_tasks import SET_ASIDE, Failure, record_failure, settl
 from campaigns.ops.heartbeats import Kind, record_heartbeat
 from campaigns.ops.models import FailedTask, Heartbeat
 from tests.delivery.campaigns import launch_and_freeze
+from tests.parts import opened
 from tests.people import log_in, make_user
 
 pytestmark = pytest.mark.both_databases
@@ -91,6 +92,18 @@ def test_a_silent_beat_is_said(owner_client: FlaskClient) -> None:
     report(*LANES)
     fall_silent(Kind.BEAT, seconds=65)
     assert "The timer (beat) is not running." in owner_client.get("/").text
+
+
+@pytest.mark.parametrize(("accepted", "is_said"), [("", True), ("the-key-of-another-machine", False)])
+def test_a_machine_that_signs_with_another_key_is_named(
+    environ: dict[str, str], owner: User, accepted: str, is_said: bool
+) -> None:
+    """Unsubscribe links in what it sends would not work; a key that is being replaced is accepted still."""
+    report(*LANES)
+    with opened(environ, SECRET_KEY="the-key-of-another-machine"):
+        record_heartbeat("other:1", kind=Kind.WORKER, lanes=BULK)
+    with opened(environ, SECRET_KEY_FALLBACKS=accepted) as site:
+        assert ("than the web site: other." in log_in(site, owner).get("/").text) == is_said
 
 
 def test_failed_tasks_of_the_last_day_are_said_until_somebody_deals_with_them(owner_client: FlaskClient) -> None:

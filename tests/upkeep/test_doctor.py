@@ -8,24 +8,22 @@ import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from app import create_app
 from campaigns.celery import LANES
 from campaigns.clock import freeze, utcnow
-from campaigns.config import load_settings
+from campaigns.config import current_settings
 from campaigns.delivery.copy_guard import mark_restored
 from campaigns.extensions import db
 from campaigns.findings import Finding
 from campaigns.ops.heartbeats import SILENT_AFTER, Kind, record_heartbeat
 from campaigns.upkeep.doctor import Wishes, examine
 from tests.mail.scripted_server import ScriptedServer
-from tests.parts import ROOT, RedisServer, short_folder
+from tests.parts import ROOT, RedisServer, opened, short_folder
 from tests.smtp_sink import free_port
 
 Found = dict[str, list[Finding]]
@@ -44,16 +42,6 @@ def well(environ: dict[str, str]) -> Iterator[dict[str, str]]:
         yield own
         server.shutdown()
         server.server_close()
-
-
-@contextmanager
-def opened(environ: dict[str, str], **changes: str) -> Iterator[Flask]:
-    app = create_app(load_settings({**environ, **changes}))
-    with app.app_context():
-        yield app
-        db.session.remove()
-        db.engine.dispose()
-    app.extensions["celery"].close()
 
 
 def report_all() -> None:
@@ -112,6 +100,20 @@ def test_what_is_broken_is_named(well: dict[str, str], changes: dict[str, str], 
         found = look()
         (wrong,) = [finding for finding in found[check] if finding.level == "bad" and advice in finding.advice]
     assert "secret" not in wrong.found + wrong.advice
+
+
+def test_a_journal_that_was_set_aside_is_named(app: Flask) -> None:
+    (current_settings().journal_dir / "7-ab.unreadable").touch()
+    (set_aside,) = [finding for finding in look()["journals"] if finding.level == "warn"]
+    assert "7-ab.unreadable" in set_aside.found
+
+
+def test_a_machine_that_signs_with_another_key_is_named(app: Flask, environ: dict[str, str]) -> None:
+    report_all()
+    with opened(environ, SECRET_KEY="the-key-of-another-machine"):
+        record_heartbeat("other:1:all", kind=Kind.WORKER, lanes="mail.bulk")
+    (wrong,) = [finding for finding in look()["secret key"] if "another one" in finding.found]
+    assert wrong.found.startswith("processes on other ")
 
 
 def test_a_lane_without_a_worker_and_a_beat_that_stands(app: Flask) -> None:

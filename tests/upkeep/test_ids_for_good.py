@@ -16,16 +16,14 @@ from flask_migrate import upgrade
 from sqlalchemy import Column, Connection, MetaData, Table, delete, func, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from app import create_app
 from campaigns.accounts.models import User
 from campaigns.clock import utcnow
 from campaigns.compose.models import Campaign
-from campaigns.config import load_settings
 from campaigns.extensions import db
 from campaigns.mail.models import OutboxMail
 from campaigns.reports.models import Digest
 from tests.people import make_user
-from tests.upkeep.test_ledger_without_lookups import everything
+from tests.upkeep.test_ledger_without_lookups import everything, site_at
 from tests.upkeep.test_upgrade import RELEASE_NAMES, old_database  # noqa: F401 - a fixture
 
 REBUILT = ("users", "campaign", "outbox_mail", "digest")
@@ -36,14 +34,10 @@ from_release = pytest.mark.parametrize("release", RELEASE_NAMES)
 @pytest.fixture
 def before(old_database: str, tmp_path: Path) -> Iterator[Flask]:  # noqa: F811
     """A site at migration 0011 with rows in every table."""
-    settings = {"DATABASE_URL": old_database, "INSTANCE_DIR": str(tmp_path), "TESTING": "true", "LOG_LEVEL": "warning"}
-    app = create_app(load_settings(settings))
-    with app.app_context():
-        upgrade(revision="0011")
+    with site_at("0011", old_database, tmp_path) as app:
         with db.engine.begin() as connection:
             fill(connection)
         yield app
-        db.engine.dispose()
 
 
 def fill(connection: Connection) -> None:

@@ -6,6 +6,7 @@ SQLite makes the ledger anew for it, while a trigger of another table names it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,21 @@ VISIT = text("""
 @pytest.fixture
 def before(old_database: str, tmp_path: Path) -> Iterator[Flask]:  # noqa: F811
     """A site at migration 0010 with a ledger, batches, attempts and visits."""
-    settings = {"DATABASE_URL": old_database, "INSTANCE_DIR": str(tmp_path), "TESTING": "true", "LOG_LEVEL": "warning"}
-    app = create_app(load_settings(settings))
-    with app.app_context():
-        upgrade(revision="0010")
+    with site_at("0010", old_database, tmp_path) as app:
         with db.engine.begin() as connection:
             for position in (1, 2):
                 connection.execute(ATTEMPT, {"position": position})
                 connection.execute(VISIT, {"position": position})
+        yield app
+
+
+@contextmanager
+def site_at(revision: str, database_url: str, folder: Path) -> Iterator[Flask]:
+    """Bring an old database to one migration, and enter its site."""
+    settings = {"DATABASE_URL": database_url, "INSTANCE_DIR": str(folder), "TESTING": "true", "LOG_LEVEL": "warning"}
+    app = create_app(load_settings(settings))
+    with app.app_context():
+        upgrade(revision=revision)
         yield app
         db.engine.dispose()
 
