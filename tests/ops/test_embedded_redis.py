@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from campaigns.config import load_settings
-from campaigns.ops.embedded_redis import find_server, redis_arguments
+from campaigns.ops.embedded_redis import answers, end_leftover, find_server, redis_arguments
+from tests.stopwatch import Stopwatch
 
 
 def script(folder: Path, name: str, version: str) -> Path:
@@ -45,3 +47,16 @@ def test_it_listens_on_a_private_socket_only_and_keeps_what_it_is_told(tmp_path:
 def test_a_redis_url_of_ones_own_means_no_embedded_server(tmp_path: Path) -> None:
     given = {"INSTANCE_DIR": str(tmp_path / "i"), "REDIS_URL": "redis://127.0.0.1:6379/0"}
     assert load_settings(given).embedded_redis is None
+
+
+@pytest.mark.parametrize("is_left", [False, True], ids=["no socket", "socket of a killed server"])
+def test_that_nobody_is_there_is_known_at_once(tmp_path: Path, is_left: bool) -> None:
+    """Each start asks first whether an earlier one has left its server behind, which is so nearly never."""
+    path = tmp_path / "redis.sock"
+    if is_left:
+        with socket.socket(socket.AF_UNIX) as killed:
+            killed.bind(str(path))
+    stopwatch = Stopwatch()
+    end_leftover(path)
+    assert not answers(path)
+    assert stopwatch.seconds < 1
