@@ -95,9 +95,8 @@ class Drill:
     def _pace(self) -> None:
         """Slow the mail server down so far that the campaign outlasts its faults."""
         mails_between_faults = max(1.0, self.plan.recipients / (self.plan.faults + 1))
-        connections = (
-            2 * self.stage.settings.bulk_threads * self.stage.settings.bulk_connections
-        )  # of two sending processes
+        settings = self.stage.settings
+        connections = 2 * settings.bulk_threads * settings.bulk_connections  # of two sending processes
         self.stage.sink.pause_seconds = min(0.5, connections * SECONDS_BETWEEN_FAULTS / mails_between_faults)
 
     def _break_things(self) -> None:

@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import select
 
+from campaigns.delivery.models import Recurrence
+from campaigns.extensions import db
 from tests.journeys.browsing import Windows
 from tests.journeys.installation import Installation
 from tests.journeys.looking import axe_violations
@@ -29,14 +32,15 @@ def test_repeat_a_campaign_watch_one_date_leave_one_out_and_end_it(windows: Wind
 
     page.get_by_label("매일", exact=True).check()
     page.locator("#zone").select_option("UTC")
-    soon = datetime.now(UTC) + timedelta(seconds=80)
-    page.locator("#clock").fill(f"{soon:%H:%M}")
+    just_now = datetime.now(UTC).replace(second=0, microsecond=0)
+    page.locator("#clock").fill(f"{just_now:%H:%M}")
     page.locator("main form button.primary").click()
     expect(page.locator("#messages")).to_contain_text("저장했습니다")
-    expect(page.get_by_role("heading", name=f"매일 {soon:%H:%M}")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"매일 {just_now:%H:%M}")).to_be_visible()
     expect(page.locator(".plain-list li")).to_have_count(5)
     assert axe_violations(page) == []
 
+    let_come(site, campaign_id, just_now + timedelta(days=1))
     wait_until_sent(page)
     numbers = page.locator("td.n")
     recipients, sent = (int(numbers.nth(index).inner_text().replace(",", "")) for index in (0, 1))
@@ -68,10 +72,22 @@ def refuse_a_wrong_rule(page: Page) -> None:
     expect(page.locator("#expression")).to_have_value("*/5 * * * *")
 
 
+def let_come(site: Installation, campaign_id: int, first_date: datetime) -> None:
+    """Let the first date come, after a look that it is the right one: the day until then has passed."""
+
+    def put_back() -> datetime | None:
+        recurrence = db.session.execute(select(Recurrence).where(Recurrence.campaign_id == campaign_id)).scalar_one()
+        planned_at, recurrence.next_at = recurrence.next_at, first_date - timedelta(days=1)
+        db.session.commit()
+        return planned_at
+
+    assert site.ask(put_back) == first_date
+
+
 def wait_until_sent(page: Page) -> None:
     """Load the page again until the date that came has been sent to everybody."""
-    for _attempt in range(100):
-        page.wait_for_timeout(2_000)
+    for _attempt in range(200):
+        page.wait_for_timeout(1_000)
         page.reload()
         badges = page.locator("table .badge")
         if badges.count() and badges.first.inner_text() == "보냄":
