@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from flask_wtf import FlaskForm
-from wtforms import HiddenField, StringField
+from wtforms import StringField
 from wtforms.validators import StopValidation
 
-from campaigns.delivery.forms import read_number
+from campaigns.delivery.counted_forms import CountedForm, read_number
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,17 @@ class TypedWord:
         return typed in {self.shown.lower(), *self.accepted} or (number is not None and read_number(typed) == number)
 
 
-class ActionForm(FlaskForm):  # type: ignore[misc]
-    """The number of people that the page showed, and a word to type when there are many."""
+class ActionForm(CountedForm):
+    """The number of people, and a word to type when there are many: `word_for` tells which, if any, for how many."""
 
-    counted = HiddenField()
     typed = StringField(_l("Type the word"))
 
-    def __init__(self, *arguments: Any, word: TypedWord | None, **options: Any) -> None:
+    def __init__(self, *arguments: Any, word_for: Callable[[int], TypedWord | None], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.word = word
-
-    @property
-    def counted_number(self) -> int | None:
-        """The number of people that the person saw."""
-        return read_number(self.counted.data)
+        self.word = word_for(self.people)
+        self._asked_for = word_for(self.seen or 0)
 
     def validate_typed(self, field: StringField) -> None:
-        """Ask for the word where there is one."""
-        if self.word and not self.word.is_in(field.data or ""):
+        """Take the word that was asked for, where one still is."""
+        if self.word and self._asked_for and not self._asked_for.is_in(field.data or ""):
             raise StopValidation(_("To go on, type: %(word)s", word=self.word.shown))

@@ -20,7 +20,7 @@ from campaigns.delivery.action_forms import ActionForm, TypedWord
 from campaigns.delivery.actions import ACTIONS, Action, launched_words, left_words, not_ended_words, started_words
 from campaigns.delivery.audience_count import count_audience
 from campaigns.delivery.blueprint import bp, to_progress, to_report
-from campaigns.delivery.forms import LaunchForm, has_changed
+from campaigns.delivery.forms import LaunchForm
 from campaigns.delivery.launch import launch_late
 from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.models import Delivery, DeliveryState
@@ -102,7 +102,7 @@ def action_form(campaign_id: int, action: str) -> Any:
     people = reopening.count_people(campaign_id, chosen.rest)
     if refusal := _refusal(campaign, chosen, people):
         return refusal
-    return _action_page(campaign, action, people, ActionForm(word=_word(chosen, people)))
+    return _action_page(campaign, action, _action_form(chosen, people))
 
 
 @bp.post("/campaigns/<int:campaign_id>/after/<action>")
@@ -113,12 +113,12 @@ def act(campaign_id: int, action: str) -> Any:
     people = reopening.count_people(campaign_id, chosen.rest)
     if refusal := _refusal(campaign, chosen, people):
         return refusal
-    form = ActionForm(word=_word(chosen, people))
-    if has_changed(form.counted_number, people):
+    form = _action_form(chosen, people)
+    if form.has_changed:
         form.typed.data = ""
-        return _action_page(campaign, action, people, form, was=form.counted_number), 422
+        return _action_page(campaign, action, form), 422
     if not form.validate():
-        return _action_page(campaign, action, people, form), 422
+        return _action_page(campaign, action, form), 422
     needs_two = chosen.is_sending and needs_second_person(campaign, chosen.rest, people)
     if needs_two and not approve_or_ask(campaign_id, action, people):
         return redirect(url_for("delivery.action_form", campaign_id=campaign_id, action=action), code=303)
@@ -140,15 +140,14 @@ def launch_late_now(campaign_id: int) -> Any:
     campaign, form = get_campaign(campaign_id), _late_form()
     if not _is_late(campaign):
         return to_progress(campaign_id)
-    recipients = count_audience().recipients
-    if has_changed(form.counted_number, recipients):
+    if form.has_changed:
         form.confirm.data = ""
-        return _late_page(campaign, form, was=form.counted_number), 422
-    if not recipients or not form.validate():
+        return _late_page(campaign, form), 422
+    if not form.people or not form.validate():
         return _late_page(campaign, form), 422
     if launch_late(campaign_id, by=current_user.id):
         enqueue(end_hold, campaign_id, countdown=current_settings().hold_seconds)
-        flash(launched_words(recipients), "ok")
+        flash(launched_words(form.people), "ok")
     return to_progress(campaign_id)
 
 
@@ -216,42 +215,34 @@ def _word(action: Action, people: int) -> TypedWord | None:
     return TypedWord(str(people)) if people >= current_settings().confirm_from else None
 
 
-def _action_page(campaign: Campaign, name: str, people: int, form: ActionForm, *, was: int | None = None) -> str:
-    changed = form.is_submitted() and has_changed(form.counted_number, people)
-    if not form.is_submitted() or changed:
-        form.counted.data = str(people)
+def _action_form(action: Action, people: int) -> ActionForm:
+    return ActionForm(people=people, word_for=lambda number: _word(action, number))
+
+
+def _action_page(campaign: Campaign, name: str, form: ActionForm) -> str:
     return render_template(
         "delivery/action.html",
         campaign=campaign,
         action=ACTIONS[name],
         name=name,
-        people=people,
         form=form,
-        has_changed=changed,
-        was=was,
-        second=describe_second_person(campaign, name, people),
+        second=describe_second_person(campaign, name, form.people),
     )
 
 
 def _late_form() -> LaunchForm:
-    form = LaunchForm(zones=("UTC",), confirm_from=current_settings().confirm_from)
+    people, confirm_from = count_audience().recipients, current_settings().confirm_from
+    form = LaunchForm(people=people, confirm_from=confirm_from, zones=("UTC",))
     form.when.data = "now"
     return form
 
 
-def _late_page(campaign: Campaign, form: LaunchForm, *, was: int | None = None) -> str:
-    audience = count_audience()
-    changed = form.is_submitted() and has_changed(form.counted_number, audience.recipients)
-    if not form.is_submitted() or changed:
-        form.counted.data = str(audience.recipients)
+def _late_page(campaign: Campaign, form: LaunchForm) -> str:
     assert campaign.scheduled_at is not None
     return render_template(
         "delivery/launch_late.html",
         campaign=campaign,
         form=form,
-        audience=audience,
-        has_changed=changed,
-        was=was,
         missed=describe_moment(campaign.scheduled_at, campaign.schedule_zone or "UTC"),
     )
 

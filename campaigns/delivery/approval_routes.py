@@ -21,7 +21,6 @@ from campaigns.delivery.approval_mails import approvers
 from campaigns.delivery.audience_count import AudienceCount, count_audience
 from campaigns.delivery.blueprint import bp, to_progress
 from campaigns.delivery.exclusion_words import describe_exclusion
-from campaigns.delivery.forms import has_changed
 from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.second_person_routes import send_approval_mails
 from campaigns.delivery.tasks import end_hold
@@ -38,7 +37,8 @@ def approval(campaign_id: int) -> Any:
     if campaign.state != CampaignState.APPROVAL:
         return to_progress(campaign_id)
     audience = count_audience()
-    return _page(campaign, audience, _approve_form(campaign, audience), DeclineForm(launch_key=campaign.launch_key))
+    form = _approve_form(audience, launch_key=campaign.launch_key)
+    return _page(campaign, audience, form, DeclineForm(launch_key=campaign.launch_key))
 
 
 @bp.post("/campaigns/<int:campaign_id>/approve")
@@ -48,11 +48,10 @@ def approve(campaign_id: int) -> Any:
     campaign, audience = get_campaign(campaign_id), count_audience()
     if campaign.state != CampaignState.APPROVAL:
         return _decided(campaign_id)
-    form = _approve_form(campaign, audience)
-    if has_changed(form.counted_number, audience.recipients):
-        was, form.counted.data, form.confirm.data = form.counted_number, str(audience.recipients), ""
-        return _page(campaign, audience, form, DeclineForm(launch_key=campaign.launch_key), was=was), 422
-    if not form.validate():
+    form = _approve_form(audience)
+    if form.has_changed:
+        form.confirm.data = ""
+    if form.has_changed or not form.validate():
         return _page(campaign, audience, form, DeclineForm(launch_key=campaign.launch_key)), 422
     starts_at = approvals.approve(campaign_id, by=current_user.id, launch_key=form.launch_key.data or "")
     if starts_at is None:
@@ -73,7 +72,8 @@ def decline(campaign_id: int) -> Any:
         return _decided(campaign_id)
     if not form.validate():
         audience = count_audience()
-        return _page(campaign, audience, _approve_form(campaign, audience, fresh=True), form), 422
+        other_form = _approve_form(audience, formdata=None, launch_key=campaign.launch_key)
+        return _page(campaign, audience, other_form, form), 422
     key, reason = form.launch_key.data or "", " ".join((form.reason.data or "").split())
     if not approvals.decline(campaign_id, by=current_user.id, launch_key=key, reason=reason):
         return _decided(campaign_id)
@@ -90,17 +90,11 @@ def _decided(campaign_id: int) -> Any:
     return to_progress(campaign_id)
 
 
-def _approve_form(campaign: Campaign, audience: AudienceCount, *, fresh: bool = False) -> ApproveForm:
-    form = ApproveForm(formdata=None) if fresh else ApproveForm()
-    if fresh or not form.is_submitted():
-        form.counted.data, form.launch_key.data = str(audience.recipients), campaign.launch_key
-    form.must_confirm = (form.counted_number or 0) >= current_settings().confirm_from
-    return form
+def _approve_form(audience: AudienceCount, **options: Any) -> ApproveForm:
+    return ApproveForm(people=audience.recipients, confirm_from=current_settings().confirm_from, **options)
 
 
-def _page(
-    campaign: Campaign, audience: AudienceCount, form: ApproveForm, refusal: DeclineForm, *, was: int | None = None
-) -> str:
+def _page(campaign: Campaign, audience: AudienceCount, form: ApproveForm, refusal: DeclineForm) -> str:
     asker = db.session.get(User, campaign.launched_by_id) if campaign.launched_by_id else None
     is_due = campaign.scheduled_at is not None and campaign.scheduled_at <= utcnow()
     return render_template(
@@ -109,7 +103,6 @@ def _page(
         audience=audience,
         form=form,
         refusal=refusal,
-        was=was,
         excluded=[(describe_exclusion(reason), people) for reason, people in audience.excluded.items()],
         asker=asker,
         is_own=asker is not None and asker.id == current_user.id,

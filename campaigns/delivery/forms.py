@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from wtforms.validators import StopValidation
 from wtforms.widgets import DateInput, TimeInput
 
 from campaigns.clock import utcnow
+from campaigns.delivery.counted_forms import ConfirmedForm
 from campaigns.delivery.local_times import moments_of, next_existing, offset_text, zone_label
 from campaigns.languages import zone as zone_named
 
@@ -34,11 +34,11 @@ COMMON_ZONES: Final = (
 )
 
 
-class LaunchForm(FlaskForm):  # type: ignore[misc]
+class LaunchForm(ConfirmedForm):
     """Now or later, and the number of people as a confirmation.
 
-    `counted` is the number that the page showed, `launch_key` makes a double click launch once. After a successful
-    `validate`, `planned_at` is the chosen moment (UTC), or None for now.
+    `launch_key` makes a double click launch once. After a successful `validate`, `planned_at` is the chosen moment
+    (UTC), or None for now.
     """
 
     when = RadioField(
@@ -50,34 +50,17 @@ class LaunchForm(FlaskForm):  # type: ignore[misc]
     clock = StringField(_l("Time"), widget=TimeInput())
     zone = SelectField(_l("Time zone"))
     which = RadioField(_l("Which of the two?"), validate_choice=False)
-    confirm = StringField(_l("Number of people"))
-    counted = HiddenField()
+    confirm = StringField(_l("Number of people"))  # here too, for errors come in the order of the page
     launch_key = HiddenField()
 
     planned_at: datetime | None = None
 
-    def __init__(self, *arguments: Any, zones: Sequence[str], confirm_from: int, **options: Any) -> None:
+    def __init__(self, *arguments: Any, zones: Sequence[str], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._confirm_from = confirm_from
         self._zones = zones
         self.zone.choices = [SelectChoice(name, zone_label(name)) for name in zones]
         self.zone.data = self.zone.data or zones[0]
         self.which.choices = []
-
-    @property
-    def counted_number(self) -> int | None:
-        """The number of people that the person saw."""
-        return read_number(self.counted.data)
-
-    @property
-    def must_confirm(self) -> bool:
-        """Whether so many get it that the number has to be typed."""
-        return (self.counted_number or 0) >= self._confirm_from
-
-    def validate_confirm(self, field: StringField) -> None:
-        """Take the number as people write it: with commas, spaces or full-width digits."""
-        if self.must_confirm and read_number(field.data) != self.counted_number:
-            raise StopValidation(_("To confirm, type %(number)s, the number of people.", number=self.counted_number))
 
     def validate_when(self, field: RadioField) -> None:
         """Work out the planned moment; what is wrong with it is said at the field that it is about."""
@@ -169,20 +152,9 @@ def cancel_word() -> str:
     return str(_("cancel"))
 
 
-def read_number(text: str | None) -> int | None:
-    """Return the whole number in `text`, with commas, spaces, dots or full-width digits; None when it is none."""
-    plain = re.sub(r"[\s,.'’_]", "", unicodedata.normalize("NFKC", text or ""))
-    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 16 else None
-
-
 def zone_choices(own: str, site: str) -> tuple[str, ...]:
     """Return the zones to offer: the person's own, the site's, and some that many people live in."""
     return tuple(dict.fromkeys((own, site, *COMMON_ZONES)))
-
-
-def has_changed(shown: int | None, counted: int) -> bool:
-    """Tell whether an audience differs so much from what was shown that the person must look again."""
-    return shown is None or abs(counted - shown) > max(10, shown // 100)
 
 
 def _read_local(day: str, clock: str) -> datetime | None:

@@ -18,7 +18,7 @@ from wtforms.widgets import CheckboxInput, DateInput, ListWidget, TimeInput
 
 from campaigns.crontab import CrontabError, check_daily_at_most
 from campaigns.crontab_words import WEEKDAYS, describe_crontab_error
-from campaigns.delivery.forms import read_number
+from campaigns.delivery.counted_forms import read_number
 from campaigns.delivery.local_times import zone_label
 from campaigns.delivery.models import Recurrence
 from campaigns.delivery.repeat_services import Repetition

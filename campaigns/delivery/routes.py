@@ -25,11 +25,11 @@ from campaigns.delivery import action_routes, approval_routes, mails, repeat_rou
 from campaigns.delivery import approval as approvals
 from campaigns.delivery.actions import launched_words
 from campaigns.delivery.approval_mails import approvers
-from campaigns.delivery.audience_count import count_audience
+from campaigns.delivery.audience_count import AudienceCount, count_audience
 from campaigns.delivery.blueprint import bp, to_progress
 from campaigns.delivery.brake import resume_past_brake
 from campaigns.delivery.exclusion_words import describe_exclusion
-from campaigns.delivery.forms import CancelForm, LaunchForm, cancel_word, has_changed, zone_choices
+from campaigns.delivery.forms import CancelForm, LaunchForm, cancel_word, zone_choices
 from campaigns.delivery.launch import Launch, launch_at, launch_now
 from campaigns.delivery.local_times import describe_moment
 from campaigns.delivery.queries import campaign_totals
@@ -53,25 +53,25 @@ def launch_form(campaign_id: int) -> Any:
     campaign = get_campaign(campaign_id)
     if not campaign.is_editable:
         return to_progress(campaign_id)
-    form = _launch_form()
+    audience = count_audience()
+    form = _launch_form(audience)
     form.launch_key.data = secrets.token_urlsafe(24)
-    return _launch_page(campaign, form)
+    return _launch_page(campaign, audience, form)
 
 
 @bp.post("/campaigns/<int:campaign_id>/launch")
 @requires(Right.LAUNCH)
 def launch(campaign_id: int) -> Any:
     """Launch or schedule the campaign; the same form sent twice launches once."""
-    campaign = get_campaign(campaign_id)
-    form = _launch_form()
+    campaign, audience = get_campaign(campaign_id), count_audience()
+    form = _launch_form(audience)
     if not campaign.is_editable:
         return _already_launched(campaign, form.launch_key.data or "")
-    recipients = count_audience().recipients
-    if has_changed(form.counted_number, recipients):
+    if form.has_changed:
         form.confirm.data = ""
-        return _launch_page(campaign, form, was=form.counted_number), 422
+        return _launch_page(campaign, audience, form), 422
     if not form.validate():
-        return _launch_page(campaign, form), 422
+        return _launch_page(campaign, audience, form), 422
     try:
         launched = _launch(campaign_id, form)
     except UserError as error:
@@ -79,8 +79,8 @@ def launch(campaign_id: int) -> Any:
         if not campaign.is_editable:
             return _already_launched(campaign, form.launch_key.data or "")
         form.form_errors.append(error.message)
-        return _launch_page(campaign, form), error.status_code
-    flash(_launched_message(launched, recipients, form.planned_at), "ok")
+        return _launch_page(campaign, audience, form), error.status_code
+    flash(_launched_message(launched, audience.recipients, form.planned_at), "ok")
     return to_progress(campaign_id)
 
 
@@ -88,7 +88,7 @@ def launch(campaign_id: int) -> Any:
 @requires(Right.LAUNCH)
 def launch_when(campaign_id: int) -> str:
     """Say in words which moment the chosen date, time and zone are; part of the launch page."""
-    form = LaunchForm(request.args, meta={"csrf": False}, zones=_zones(), confirm_from=10**15)
+    form = LaunchForm(request.args, meta={"csrf": False}, people=0, confirm_from=10**15, zones=_zones())
     form.when.data = "later"
     form.validate()
     return render_template("delivery/when.html", form=form, said=_moment_words(form))
@@ -195,20 +195,16 @@ def _launched_message(launched: Launch, recipients: int, planned_at: datetime | 
     return launched_words(recipients)
 
 
-def _launch_form() -> LaunchForm:
-    return LaunchForm(zones=_zones(), confirm_from=current_settings().confirm_from)
+def _launch_form(audience: AudienceCount) -> LaunchForm:
+    return LaunchForm(people=audience.recipients, confirm_from=current_settings().confirm_from, zones=_zones())
 
 
 def _zones() -> tuple[str, ...]:
     return zone_choices(choose_timezone(), current_site().timezone)
 
 
-def _launch_page(campaign: Campaign, form: LaunchForm, *, was: int | None = None) -> str:
-    audience = count_audience()
+def _launch_page(campaign: Campaign, audience: AudienceCount, form: LaunchForm) -> str:
     findings = check_campaign(campaign)
-    changed = form.is_submitted() and has_changed(form.counted_number, audience.recipients)
-    if not form.is_submitted() or changed:
-        form.counted.data = str(audience.recipients)
     return render_template(
         "delivery/launch.html",
         campaign=campaign,
@@ -220,8 +216,6 @@ def _launch_page(campaign: Campaign, form: LaunchForm, *, was: int | None = None
         is_blocked=is_blocked(findings),
         must_be_approved=approvals.needs_approval(audience.recipients),
         nobody_to_approve=not approvers(current_user.id),
-        has_changed=changed,
-        was=was,
         sender=format_sender(campaign.sender_name or default_sender()[0], default_sender()[1]),
         said=_moment_words(form),
         default_day=_tomorrow(form),

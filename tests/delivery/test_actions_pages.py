@@ -224,6 +224,16 @@ def test_a_number_that_changed_by_more_than_ten_is_shown_anew_and_nothing_is_don
     assert post(owner_client, campaign_id, "send-rest", fields | {"counted": "20"}).status_code == 303
 
 
+def test_the_number_that_was_shown_is_the_one_to_type(owner_client: FlaskClient) -> None:
+    campaign_id = cancelled(60)
+    shown = open_form(owner_client, campaign_id, "send-rest") | {"counted": "57"}
+    refused = post(owner_client, campaign_id, "send-rest", shown, typed="75")
+    assert refused.status_code == 422
+    assert "To go on, type: 60" in text(refused.text)
+    assert "57" not in text(refused.text.partition("<main")[2])
+    assert post(owner_client, campaign_id, "send-rest", shown, typed="57").status_code == 303
+
+
 @pytest.mark.parametrize("action", ["send-again", "retry-failed", "send-rest"])
 def test_a_campaign_that_has_not_ended_is_not_reopened(owner_client: FlaskClient, action: str) -> None:
     campaign_id = ended(6, LOST, GAVE_UP, Outcome("cancelled"))
@@ -275,7 +285,9 @@ def test_a_missed_schedule_can_be_launched_now_with_the_number_typed(
         assert "Back to draft" in progress
         path = f"/campaigns/{campaign_id}/launch-late"
         assert "50 people get this mail" in text(owner_client.get(path).text)
-        assert submit(owner_client, path, {"confirm": "49"}).status_code == 422
+        refused = submit(owner_client, path, {"confirm": "49", "counted": "48"})
+        assert refused.status_code == 422
+        assert "To confirm, type 50," in refused.text
         assert state_of(campaign_id) == "scheduled"
         assert submit(owner_client, path, {"confirm": "50"}).status_code == 303
         assert state_of(campaign_id) == "starting"

@@ -215,7 +215,9 @@ def test_many_have_to_be_typed(app, owner_client, grace):
     app.extensions["carillon.settings"] = replace(app.extensions["carillon.settings"], confirm_from=5)
     campaign_id = make_campaign()
     ask(owner_client, campaign_id, confirm=str(PEOPLE))
-    assert approve(grace, campaign_id).status_code == 422
+    refused = approve(grace, campaign_id, counted="11")
+    assert refused.status_code == 422
+    assert "To confirm, type 12, the number of people." in refused.text, "the page shows it again, as it is now"
     assert approve(grace, campaign_id, confirm="12").status_code == 303
     assert state_of(campaign_id) == CampaignState.STARTING
 

@@ -119,6 +119,21 @@ def test_a_changed_audience_comes_back_with_the_new_number(owner_client: FlaskCl
     assert send(owner_client, campaign_id, again, confirm="37").status_code == 303
 
 
+def test_a_page_that_is_shown_again_shows_one_number_and_takes_it(owner_client: FlaskClient) -> None:
+    """People come and go while somebody mistypes."""
+    make_users(25)
+    campaign_id = make_campaign()
+    fields = open_launch(owner_client, campaign_id)
+    make_users(3, prefix="newcomer")
+    answer = send(owner_client, campaign_id, fields, confirm="25")
+    assert answer.status_code == 422
+    assert "type the number of people: 29" in answer.text
+    assert "To confirm, type 29, the number of people." in answer.text
+    assert "26" not in answer.text.partition("<main")[2].partition('name="launch_key"')[0]
+    again = next(form["fields"] for form in forms_of(answer.text) if "launch_key" in form["fields"])
+    assert send(owner_client, campaign_id, again, confirm="29").status_code == 303
+
+
 def test_ten_people_more_or_less_are_no_reason_to_ask_again(owner_client: FlaskClient) -> None:
     campaign_id = make_campaign()
     fields = open_launch(owner_client, campaign_id)
