@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.journeys.browsing import Windows
 from tests.journeys.installation import Installation
 from tests.journeys.serving import PreparedSite
+from tests.journeys.steps import launch
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.timeout(400)
@@ -57,19 +58,20 @@ def test_log_in_write_and_launch_by_keyboard(windows: Windows, site: Installatio
     tab_to(page, page.get_by_role("link", name="Continue to sending"))
     page.keyboard.press("Enter")
 
-    page.wait_for_url("**/launch")
     with site.frozen("-Q work"):  # which ends the hold
-        while page.url.endswith("/launch"):
-            tab_to(page, page.locator("#confirm"))
-            page.keyboard.type(page.locator(".launch-figure b").inner_text())
-            tab_to(page, page.locator(".launch-form button.primary"))
-            with page.expect_navigation():
-                page.keyboard.press("Enter")
+        launch(page, confirm_by_keyboard)
         tab_to(page, page.get_by_role("button", name="Take it back"))
         page.keyboard.press("Enter")
         page.wait_for_url("**/edit")
     assert site.arrivals("소식 라") == {}
     assert windows.console == []
+
+
+def confirm_by_keyboard(page: Page, people: str) -> None:
+    tab_to(page, page.locator("#confirm"))
+    page.keyboard.type(people)
+    tab_to(page, page.locator(".launch-form button.primary"))
+    page.keyboard.press("Enter")
 
 
 def test_a_dialog_opened_from_a_menu_gives_the_focus_back(windows: Windows, prepared_site: PreparedSite) -> None:
