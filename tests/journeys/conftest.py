@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def new_site(worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """
     base = tmp_path_factory.getbasetemp()
     yield from share_installation((base if worker_id == "main" else base.parent) / "journeys")
+
+
+@pytest.fixture
+def word() -> str:
+    """A word of this attempt alone: a second one finds in the installation what the first has left there."""
+    return secrets.token_hex(3)
 
 
 @pytest.fixture

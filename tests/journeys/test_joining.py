@@ -27,8 +27,8 @@ def open_mailed_link(page: Page, site: Installation, address: str, *, since: int
     return opened.value
 
 
-def test_sign_up_confirm_and_log_in(windows: Windows, site: Installation) -> None:
-    address, before = "sora@example.com", site.newest_mail()
+def test_sign_up_confirm_and_log_in(windows: Windows, site: Installation, word: str) -> None:
+    address, before = f"sora-{word}@example.com", site.newest_mail()
     page = windows.open(language="ko", width=360, height=780)
     page.goto(f"{site.url}/signup")
     page.locator("#email").fill(address)
@@ -50,8 +50,8 @@ def test_sign_up_confirm_and_log_in(windows: Windows, site: Installation) -> Non
     assert windows.console == []
 
 
-def test_forget_the_password_and_choose_a_new_one(windows: Windows, site: Installation) -> None:
-    address, before = "forgetful@example.com", site.newest_mail()
+def test_forget_the_password_and_choose_a_new_one(windows: Windows, site: Installation, word: str) -> None:
+    address, before = f"forgetful-{word}@example.com", site.newest_mail()
     site.add_user(address, name="Fay", language="en")
     at_home, on_the_road = windows.open(language="en"), windows.open(language="en")
     log_in(at_home, site, address=address)

@@ -32,7 +32,7 @@ def tab_to(page: Page, wanted: Locator) -> None:
     pytest.fail(f"{wanted} cannot be reached with Tab")
 
 
-def test_log_in_write_and_launch_by_keyboard(windows: Windows, site: Installation) -> None:
+def test_log_in_write_and_launch_by_keyboard(windows: Windows, site: Installation, word: str) -> None:
     page = windows.open(language="en")
     page.goto(f"{site.url}/login")
     tab_to(page, page.get_by_label("E-mail"))
@@ -49,7 +49,7 @@ def test_log_in_write_and_launch_by_keyboard(windows: Windows, site: Installatio
     page.keyboard.press("Enter")
     page.wait_for_url("**/edit")
     tab_to(page, page.locator("#subject"))
-    page.keyboard.type("소식 라")
+    page.keyboard.type(f"소식 {word}")
     tab_to(page, page.locator("#body"))
     page.keyboard.type("Hello.")
     tab_to(page, page.get_by_role("button", name="Go to checks"))
@@ -63,7 +63,7 @@ def test_log_in_write_and_launch_by_keyboard(windows: Windows, site: Installatio
         tab_to(page, page.get_by_role("button", name="Take it back"))
         page.keyboard.press("Enter")
         page.wait_for_url("**/edit")
-    assert site.arrivals("소식 라") == {}
+    assert site.arrivals(word) == {}
     assert windows.console == []
 
 

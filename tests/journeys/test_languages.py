@@ -20,14 +20,14 @@ def switch(page: Page, to: str) -> None:
     page.wait_for_url(before)
 
 
-def test_switch_the_language_and_back(windows: Windows, site: Installation) -> None:
-    site.add_user("switcher@example.com", role="viewer", name="Sam")
+def test_switch_the_language_and_back(windows: Windows, site: Installation, word: str) -> None:
+    site.add_user(address := f"switcher-{word}@example.com", role="viewer", name="Sam")
     page = windows.open(language="en")
     page.goto(f"{site.url}/login?next=/campaigns")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     switch(page, "한국어")
     expect(page.locator("h1")).to_have_text("로그인")
-    log_in(page, site, address="switcher@example.com")
+    log_in(page, site, address=address)
     expect(page.locator("html")).to_have_attribute("lang", "ko")
     assert words_left_in_english(page) == []
     page.goto(f"{site.url}/campaigns?tab=sent")
@@ -35,5 +35,5 @@ def test_switch_the_language_and_back(windows: Windows, site: Installation) -> N
     expect(page.locator("h1")).to_have_text("Campaigns")
 
     elsewhere = windows.open(language="ko")
-    log_in(elsewhere, site, address="switcher@example.com")
+    log_in(elsewhere, site, address=address)
     expect(elsewhere.locator("html")).to_have_attribute("lang", "ko")

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(400)
 NEW_PASSWORD = "correct horse battery"
 
 
-def test_invited_joined_secured_and_logged_in_with_a_code(windows: Windows, site: Installation) -> None:
-    address, before = "jiwoo@example.com", site.newest_mail()
+def test_invited_joined_secured_and_logged_in_with_a_code(windows: Windows, site: Installation, word: str) -> None:
+    address, before = f"jiwoo-{word}@example.com", site.newest_mail()
     owner = windows.open(language="ko")
     log_in(owner, site)
     owner.get_by_role("link", name="팀", exact=True).click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import secrets
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
@@ -56,6 +57,11 @@ class Visitor:
         return self.ask("/login", {**form["fields"], "email": address, "password": password})[0]
 
 
+def new_address() -> str:
+    """Return an address of this machine from which most likely nobody has asked for anything yet."""
+    return f"127.0.{10 + secrets.randbelow(240)}.{1 + secrets.randbelow(250)}"
+
+
 def test_pages_carry_what_keeps_them_private_and_static_files_come_from_nginx(site: Installation) -> None:
     visitor = Visitor(site)
     status, page = visitor.ask("/login")
@@ -91,26 +97,28 @@ def test_plain_http_leads_to_tls_and_numbers_are_shut(site: Installation) -> Non
         connection.getresponse()
 
 
-def test_the_address_of_a_visitor_is_the_one_that_nginx_sees(site: Installation) -> None:
-    site.add_user("walker@example.com", name="Walker", language="en")
+def test_the_address_of_a_visitor_is_the_one_that_nginx_sees(site: Installation, word: str) -> None:
+    site.add_user(address := f"walker-{word}@example.com", name="Walker", language="en")
     visitor = Visitor(site, address="127.0.0.77")
-    assert visitor.log_in("walker@example.com") == 303
+    assert visitor.log_in(address) == 303
     page = visitor.ask("/account")[1]
     assert "127.0.0.77" in page
     assert "203.0.113.9" not in page
 
 
-def test_who_guesses_passwords_waits_whatever_address_they_claim(site: Installation) -> None:
-    site.add_user("guessed@example.com")
+def test_who_guesses_passwords_waits_whatever_address_they_claim(site: Installation, word: str) -> None:
+    site.add_user(address := f"guessed-{word}@example.com")
     # More than five in a minute, or, on a busy machine, than eight in ten.
-    statuses = [Visitor(site, address="127.0.9.1").log_in("guessed@example.com", "wrong " * 3) for _ in range(9)]
+    guesser = new_address()
+    statuses = [Visitor(site, address=guesser).log_in(address, "wrong " * 3) for _ in range(9)]
     assert statuses[0] == 422
     assert 429 in statuses
-    assert Visitor(site, address="127.0.0.1").log_in("guessed@example.com") == 303  # elsewhere nobody waits
+    assert Visitor(site, address="127.0.0.1").log_in(address) == 303  # elsewhere nobody waits
 
 
 def test_a_flood_is_stopped_before_it_reaches_carillon(site: Installation) -> None:
-    visitors = [Visitor(site, address="127.0.8.1") for _ in range(120)]
+    address = new_address()
+    visitors = [Visitor(site, address=address) for _ in range(120)]
     with ThreadPoolExecutor(20) as at_once:  # as floods come: one after the other they are slower than a busy machine
         statuses = list(at_once.map(lambda visitor: visitor.ask("/login", {"email": "x"})[0], visitors))
     stopped = [visitor for visitor, status in zip(visitors, statuses, strict=True) if status == 429]
@@ -132,13 +140,15 @@ def test_tokens_of_links_stay_out_of_the_log(site: Installation) -> None:
     assert "a-secret-token" not in log
 
 
-def test_flower_opens_from_the_jobs_page_for_those_who_manage_jobs_alone(windows: Windows, site: Installation) -> None:
+def test_flower_opens_from_the_jobs_page_for_those_who_manage_jobs_alone(
+    windows: Windows, site: Installation, word: str
+) -> None:
     stranger = Visitor(site)
     assert stranger.ask("/flower/")[0] == 302
     assert stranger.headers["location"] == "/login?next=/flower/"
-    site.add_user("pressed@example.com", role="sender")
+    site.add_user(address := f"pressed-{word}@example.com", role="sender")
     sender = Visitor(site)
-    sender.log_in("pressed@example.com")
+    sender.log_in(address)
     assert sender.ask("/flower/")[0] == 403
     assert sender.ask("/flower/api/tasks")[0] == 403
 

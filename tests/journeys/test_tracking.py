@@ -17,16 +17,16 @@ from tests.parts import wait_until
 pytestmark = pytest.mark.timeout(500)
 
 
-def test_a_click_in_a_mail_stands_in_the_report(windows: Windows, site: Installation) -> None:
+def test_a_click_in_a_mail_stands_in_the_report(windows: Windows, site: Installation, word: str) -> None:
     page = windows.open(language="ko")
     log_in(page, site)
-    campaign_id = write_campaign(page, site, subject="세는 소식")
+    campaign_id = write_campaign(page, site, subject=f"세는 소식 {word}")
     choose_to_count(page)
     before = site.newest_mail()
     page.goto(f"{site.url}/campaigns/{campaign_id}/launch")
     launch(page)
     wait_for_all(page)
-    mail = site.wait_for_mail("person9@example.com", since=before, words="세는 소식")
+    mail = site.wait_for_mail("person9@example.com", since=before, words=word)
     follow_the_link(windows.open(language="ko", width=390, height=844), f"{site.url}/inbox/{mail}")
 
     report = f"{site.url}/campaigns/{campaign_id}/report/links"

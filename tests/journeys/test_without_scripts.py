@@ -12,10 +12,10 @@ from tests.journeys.steps import check_equations, launch, log_in, wait_for_all, 
 pytestmark = pytest.mark.timeout(500)
 
 
-def test_write_launch_take_back_launch_and_report(windows: Windows, site: Installation) -> None:
+def test_write_launch_take_back_launch_and_report(windows: Windows, site: Installation, word: str) -> None:
     page = windows.open(language="en", java_script_enabled=False)
     log_in(page, site, address="grace@example.com")
-    campaign_id = write_campaign(page, site, subject="소식 나")
+    campaign_id = write_campaign(page, site, subject=f"소식 {word}")
     page.get_by_role("button", name="Update the preview").click()
     expect(page.locator("iframe.preview-frame").content_frame.locator("body")).to_contain_text("새 요금제")
     page.get_by_role("button", name="Save", exact=True).click()
@@ -45,4 +45,4 @@ def test_write_launch_take_back_launch_and_report(windows: Windows, site: Instal
     check_equations(page, len(recipients))
     page.get_by_role("link", name="Report").click()
     check_equations(page, len(recipients))
-    assert site.each_got_one(campaign_id, "소식 나")
+    assert site.each_got_one(campaign_id, word)
