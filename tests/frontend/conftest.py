@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
-from werkzeug.serving import make_server
 
 from tests.browser import PATIENCE_MS
 from tests.frontend.style_guide import make_app
+from tests.smtp_sink import free_port
+from tests.web_server import on_port
 
 WATCH_POLICY = """
 window.refused = [];
@@ -21,13 +21,9 @@ addEventListener("securitypolicyviolation", (event) => refused.push(event.violat
 
 @pytest.fixture(scope="session")
 def guide_url() -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, make_app(), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    port = free_port()
+    with on_port(make_app(), port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
 from campaigns.config import load_settings
@@ -18,6 +15,7 @@ from campaigns.extensions import db
 from tests import parts
 from tests.journeys.prepared import prepare
 from tests.smtp_sink import free_port
+from tests.web_server import on_port
 
 
 @dataclass(frozen=True)
@@ -27,25 +25,6 @@ class PreparedSite:
     url: str
     found: dict[str, Any]
     app: Flask
-
-
-class _Quiet(WSGIRequestHandler):
-    def log(self, *_: Any) -> None:
-        """Say nothing of requests."""
-
-
-@contextmanager
-def on_port(app: Flask, port: int) -> Iterator[None]:
-    """Serve an application by threads of this process until the block ends."""
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def serve_prepared_site(redis: parts.RedisServer, template: Path, folder: Path) -> Iterator[PreparedSite]:

@@ -28,11 +28,11 @@ from campaigns.ops.drill_sink import Mischief, Step
 from tests.drill.harness import Experiment
 from tests.journeys.browsing import Windows
 from tests.journeys.looking import axe_violations
-from tests.journeys.serving import on_port
 from tests.journeys.steps import check_equations
 from tests.people import PASSWORD, make_user
 from tests.settings.storing import store_and_look
 from tests.smtp_sink import free_port
+from tests.web_server import on_port
 
 pytestmark = pytest.mark.timeout(500)
 OWNER, SECOND = "owner@example.com", "second@example.com"
