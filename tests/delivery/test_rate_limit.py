@@ -25,6 +25,7 @@ from campaigns.delivery.reconcile import reconcile, wake_due
 from campaigns.delivery.throttles import RECOVERY_SECONDS, Throttle
 from campaigns.extensions import db
 from campaigns.mail.day_count import DAY_SLOT_SECONDS, day_key
+from campaigns.mail.mail_servers import health
 from campaigns.reports.reasons import REASON_WORDS
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.pages import submit
@@ -243,6 +244,18 @@ def test_a_domain_that_asks_to_slow_down_is_slowed_and_others_are_not(app, sink)
     assert sum(row.reason == "rate_limited" for row in calm) >= 12
     assert 0 < shared_limiter().rate_of(Rates(), "calm.test") < 20
     assert shared_limiter().rate_of(Rates(), "busy.test") == 0
+
+
+def test_a_domain_that_hangs_up_whenever_it_asks_says_nothing_of_the_server(app, sink):
+    """So few go at once that one run meets it four times."""
+    change_settings(app, bulk_connections=1, rate_per_second=4, rate_per_domain=(("tired.test", 1000.0),))
+    make_people("tired.test", 4)
+    sink.refusals = {f"p{number}@tired.test": "421 4.7.0 Too many messages, slow down" for number in range(4)}
+    campaign_id = launch_and_freeze()
+    send_round(campaign_id)
+    assert [(row.state, row.reason) for row in rows_at("tired.test")] == [("deferred", "throttled")] * 4
+    assert db.session.get_one(Campaign, campaign_id).trouble is None
+    assert health.is_well(f"127.0.0.1:{sink.port}")
 
 
 def test_other_workers_hear_of_a_slowed_domain(app, redis_server):
