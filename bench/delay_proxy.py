@@ -1,4 +1,4 @@
-"""A relay that is far away: it passes bytes on, each way later. `python -m bench.delay_proxy 25 <from> <to> [<at>]`."""
+"""A relay that is far away: passes bytes on, each way a while later. `python -m bench.delay_proxy 25 <from> <to>`."""
 
 from __future__ import annotations
 
@@ -70,12 +70,14 @@ class Entrance(End):
         self.join(exit_end)
 
 
-async def serve(delay_milliseconds: float, from_port: int, to_port: int, at: str = "127.0.0.1") -> None:
-    """Pass connections on, from one of our addresses, until the process is ended."""
+async def serve(delay_milliseconds: float, from_port: int, to_port: int) -> None:
+    """Pass connections on until the process is ended."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Entrance(delay_milliseconds / 1000, to_port), at, from_port, backlog=256)
+    server = await loop.create_server(
+        lambda: Entrance(delay_milliseconds / 1000, to_port), "127.0.0.1", from_port, backlog=256
+    )
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))
+    asyncio.run(serve(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

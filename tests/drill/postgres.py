@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,25 +21,25 @@ OWNER = "postgres"
 class PostgresServer:
     """One private server. `url` names its only database, which has no tables yet.
 
-    With `also_at` it is reached at that address of ours too, by whoever can.
+    `inside` begins the command line of what is to run in the server's network, where it listens at `address`; who is
+    in another network of this machine reaches it by `socket_url`.
     """
 
-    def __init__(self, programs: Path, folder: Path, *, also_at: str = "") -> None:
-        self._programs, self._folder, self._also_at = programs, folder, also_at
-        self._port = free_port()
-        self.url = f"postgresql://{OWNER}@127.0.0.1:{self._port}/postgres"
+    def __init__(self, programs: Path, folder: Path, *, inside: Sequence[str] = (), address: str = "127.0.0.1") -> None:
+        self._programs, self._folder = programs, folder
+        self._inside, self._address = inside, address
+        self.port = free_port()
+        self.url = f"postgresql://{OWNER}@{address}:{self.port}/postgres"
+        self.socket_url = f"postgresql://{OWNER}@/postgres?host={folder}&port={self.port}"
 
     def start(self) -> None:
         """Make an empty server and wait until it answers."""
         if os.geteuid() == 0:
             shutil.chown(self._folder, OWNER)
         self._run("initdb", "--username", OWNER, "--auth", "trust", "--no-sync", "--pgdata", str(self._data))
-        addresses = "127.0.0.1"
-        if self._also_at:
-            addresses += f",{self._also_at}"
-            with (self._data / "pg_hba.conf").open("a") as rules:
-                rules.write(f"host all all {self._also_at}/30 trust\n")
-        options = f"-p {self._port} -k {self._folder} -c listen_addresses={addresses}"
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\n")
+        options = f"-p {self.port} -k {self._folder} -c listen_addresses={self._address}"
         self._control("start", "--log", str(self._folder / "log"), "--options", options)
 
     def restart_at_once(self) -> None:
@@ -58,21 +58,21 @@ class PostgresServer:
         self._run("pg_ctl", verb, "--wait", "--silent", "--pgdata", str(self._data), *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._programs / program), *arguments]
-        who = {"user": OWNER} if os.geteuid() == 0 else {}  # it refuses to be run by root
-        subprocess.run(command, check=True, cwd=self._folder, stdout=subprocess.DEVNULL, **who)  # type: ignore[call-overload]
+        as_owner = ["runuser", "-u", OWNER, "--"] if os.geteuid() == 0 else []  # it refuses to be run by root
+        command = [*self._inside, *as_owner, str(self._programs / program), *arguments]
+        subprocess.run(command, check=True, cwd=self._folder, stdout=subprocess.DEVNULL)
 
 
-def private_postgres(*, also_at: str = "") -> Iterator[PostgresServer]:
-    """Start a migrated server of one's own; skips where no server is installed."""
+def private_postgres(*, inside: Sequence[str] = (), address: str = "127.0.0.1") -> Iterator[PostgresServer]:
+    """Start a migrated server of one's own, as PostgresServer has it; skips where no server is installed."""
     found = shutil.which("pg_ctl")
     installed = [Path(found).parent] if found else sorted(INSTALLED.glob("*/bin"), key=lambda path: path.parent.name)
     if not installed or not (installed[-1] / "initdb").exists():
         skip("no PostgreSQL server is installed here (initdb, pg_ctl)")
-    server = PostgresServer(installed[-1], short_folder(), also_at=also_at)
+    server = PostgresServer(installed[-1], short_folder(), inside=inside, address=address)
     server.start()
     try:
-        migrate(server.url, short_folder())
+        migrate(server.socket_url, short_folder())
         yield server
     finally:
         server.stop()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import PIPE
+from threading import Thread
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from campaigns.delivery import ledger
 from campaigns.extensions import db
+from campaigns.ops.drill_sink import DrillSink
 from tests.delivery.campaigns import launch_and_freeze
 from tests.drill.harness import Experiment
 from tests.drill.postgres import PostgresServer, private_postgres
@@ -31,36 +34,48 @@ def machine() -> Iterator[SecondMachine]:
 
 @pytest.fixture
 def server(machine: SecondMachine) -> Iterator[PostgresServer]:
-    yield from private_postgres(also_at=HERE)
+    yield from private_postgres(inside=machine.here(), address=HERE)
 
 
 @pytest.fixture
 def database_url(server: PostgresServer) -> str:
-    return server.url
+    return server.socket_url
 
 
 @pytest.fixture
-def there(experiment: Experiment, machine: SecondMachine) -> Iterator[list[str]]:
+def there(experiment: Experiment, machine: SecondMachine, server: PostgresServer) -> Iterator[list[str]]:
     """The beginning of a command line that runs on the second machine, with this site's settings."""
     own = {
-        "DATABASE_URL": experiment.settings.database_url.replace("127.0.0.1", HERE),
+        "DATABASE_URL": server.url,
         "MAIL_SERVERS": experiment.stage.environ["MAIL_SERVERS"].replace("127.0.0.1", HERE),
     }
-    with machine.reaches(experiment.stage.sink.port):
-        yield machine.command("env", *(f"{name}={value}" for name, value in own.items()))
+    with accepts_at(machine.listen(experiment.stage.sink.port), experiment.stage.sink):
+        yield machine.there("env", *(f"{name}={value}" for name, value in own.items()))
 
 
-def database_port(experiment: Experiment) -> int:
-    return make_url(experiment.settings.database_url).port or 5432
+@contextmanager
+def accepts_at(listening: socket.socket, sink: DrillSink) -> Iterator[None]:
+    """Let the mail server accept what comes to a further socket, too, while the block runs; closes it."""
+    Thread(target=sink._accept, args=(listening,), daemon=True).start()
+    try:
+        yield
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
 
 
 @pytest.mark.parametrize("lost", [("database",), ("mail server",), ("database", "mail server")], ids=" and ".join)
 def test_a_machine_that_is_cut_off_tells_the_truth_when_it_is_back(
-    experiment: Experiment, machine: SecondMachine, there: list[str], tmp_path: Path, lost: tuple[str, ...]
+    experiment: Experiment,
+    machine: SecondMachine,
+    server: PostgresServer,
+    there: list[str],
+    tmp_path: Path,
+    lost: tuple[str, ...],
 ) -> None:
     """Without the database alone it could send on, and does not."""
     begin(experiment, tmp_path, there, slowness=4)
-    ports = {"database": database_port(experiment), "mail server": experiment.stage.sink.port}
+    ports = {"database": server.port, "mail server": experiment.stage.sink.port}
     with ExitStack() as cuts:
         for name in lost:
             cuts.enter_context(machine.cut_off_from(ports[name]))
@@ -86,7 +101,7 @@ with celery.flask_app.app_context():
 
 
 def test_a_machine_that_vanishes_in_mid_transaction_keeps_no_batch_from_the_others(
-    experiment: Experiment, machine: SecondMachine, there: list[str]
+    experiment: Experiment, machine: SecondMachine, server: PostgresServer, there: list[str]
 ) -> None:
     """By itself the server would keep its lock for two hours, and the sweep would wait for it."""
     make_users(3)
@@ -95,7 +110,7 @@ def test_a_machine_that_vanishes_in_mid_transaction_keeps_no_batch_from_the_othe
     with subprocess.Popen(command, cwd=ROOT, env=experiment.stage.environ, stdin=PIPE, stdout=PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
-        with machine.cut_off_from(database_port(experiment)):
+        with machine.cut_off_from(server.port):
             db.session.execute(text("SET statement_timeout = '90s'"))
             assert ledger.cancel_waiting(campaign_id, 1) == 0, "the campaign was not cancelled"
         holder.kill()
