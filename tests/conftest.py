@@ -59,10 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The journeys share an installation, which ends with the last of them: they come before all others but two drills,
     which wait for most of their time. Beside journeys alone, browsers would wait for each other.
     """
-    drills = sorted({item.path for item in items if item.path.parent.name == "drill"}, key=seconds_of)
-    items.sort(
-        key=lambda item: (item.path not in drills[-2:], item.path.parent.name != "journeys", -seconds_of(item.path))
-    )
+    drills = {item.path for item in items if item.path.parent.name == "drill"}
+    longest = sorted(drills, key=lambda path: (seconds_of(path), path))[-2:]
+    items.sort(key=lambda item: (item.path not in longest, item.path.parent.name != "journeys", -seconds_of(item.path)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -61,7 +61,7 @@ class DrillSink:
         if self._listener is None:
             self._listener = _bind(self.port)
             self._listener.listen(128)
-            threading.Thread(target=self._accept, args=(self._listener,), daemon=True, name="drill-sink").start()
+            threading.Thread(target=self.accept_from, args=(self._listener,), daemon=True, name="drill-sink").start()
 
     def refuse(self) -> None:
         """Close the door: connections are refused, and those that are open are lost."""
@@ -97,7 +97,8 @@ class DrillSink:
         """How many clients are connected now, idle ones included."""
         return len(self._connections)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def accept_from(self, listener: socket.socket) -> None:
+        """Serve all that comes to a socket that listens, until it is shut down."""
         while True:
             try:
                 client, (_, port) = listener.accept()

@@ -56,7 +56,7 @@ def there(experiment: Experiment, machine: SecondMachine, server: PostgresServer
 @contextmanager
 def accepts_at(listening: socket.socket, sink: DrillSink) -> Iterator[None]:
     """Let the mail server accept what comes to a further socket, too, while the block runs; closes it."""
-    Thread(target=sink._accept, args=(listening,), daemon=True).start()
+    Thread(target=sink.accept_from, args=(listening,), daemon=True).start()
     try:
         yield
     finally:
