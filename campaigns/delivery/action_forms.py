@@ -38,6 +38,8 @@ class ActionForm(CountedForm):
         super().__init__(*arguments, **options)
         self.word = word_for(self.people)
         self._asked_for = word_for(self.seen or 0)
+        if self.has_changed:
+            self.typed.data = ""  # it was typed for another number
 
     def validate_typed(self, field: StringField) -> None:
         """Take the word that was asked for, where one still is."""

@@ -114,10 +114,7 @@ def act(campaign_id: int, action: str) -> Any:
     if refusal := _refusal(campaign, chosen, people):
         return refusal
     form = _action_form(chosen, people)
-    if form.has_changed:
-        form.typed.data = ""
-        return _action_page(campaign, action, form), 422
-    if not form.validate():
+    if form.has_changed or not form.validate():
         return _action_page(campaign, action, form), 422
     needs_two = chosen.is_sending and needs_second_person(campaign, chosen.rest, people)
     if needs_two and not approve_or_ask(campaign_id, action, people):
@@ -137,13 +134,11 @@ def launch_late_form(campaign_id: int) -> Any:
 @requires(Right.LAUNCH)
 def launch_late_now(campaign_id: int) -> Any:
     """Launch a schedule that has missed its time; the same form sent twice launches once."""
-    campaign, form = get_campaign(campaign_id), _late_form()
+    campaign = get_campaign(campaign_id)
     if not _is_late(campaign):
         return to_progress(campaign_id)
-    if form.has_changed:
-        form.confirm.data = ""
-        return _late_page(campaign, form), 422
-    if not form.people or not form.validate():
+    form = _late_form()
+    if form.has_changed or not form.people or not form.validate():
         return _late_page(campaign, form), 422
     if launch_late(campaign_id, by=current_user.id):
         enqueue(end_hold, campaign_id, countdown=current_settings().hold_seconds)

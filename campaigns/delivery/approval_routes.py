@@ -49,8 +49,6 @@ def approve(campaign_id: int) -> Any:
     if campaign.state != CampaignState.APPROVAL:
         return _decided(campaign_id)
     form = _approve_form(audience)
-    if form.has_changed:
-        form.confirm.data = ""
     if form.has_changed or not form.validate():
         return _page(campaign, audience, form, DeclineForm(launch_key=campaign.launch_key)), 422
     starts_at = approvals.approve(campaign_id, by=current_user.id, launch_key=form.launch_key.data or "")

@@ -43,6 +43,8 @@ class ConfirmedForm(CountedForm):
     def __init__(self, *arguments: Any, confirm_from: int, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._confirm_from = confirm_from
+        if self.has_changed:
+            self.confirm.data = ""  # it was typed for another number
 
     @property
     def must_confirm(self) -> bool:
@@ -51,8 +53,8 @@ class ConfirmedForm(CountedForm):
 
     def validate_confirm(self, field: StringField) -> None:
         """Take the number that was asked for as people write it: with commas, spaces or full-width digits."""
-        asked_for = self.seen if (self.seen or 0) >= self._confirm_from else None
-        if asked_for is not None and read_number(field.data) != asked_for:
+        was_asked_for = (self.seen or 0) >= self._confirm_from
+        if self.must_confirm and was_asked_for and read_number(field.data) != self.seen:
             raise StopValidation(_("To confirm, type %(number)s, the number of people.", number=self.people))
 
 

@@ -63,14 +63,12 @@ def launch_form(campaign_id: int) -> Any:
 @requires(Right.LAUNCH)
 def launch(campaign_id: int) -> Any:
     """Launch or schedule the campaign; the same form sent twice launches once."""
-    campaign, audience = get_campaign(campaign_id), count_audience()
-    form = _launch_form(audience)
+    campaign = get_campaign(campaign_id)
     if not campaign.is_editable:
-        return _already_launched(campaign, form.launch_key.data or "")
-    if form.has_changed:
-        form.confirm.data = ""
-        return _launch_page(campaign, audience, form), 422
-    if not form.validate():
+        return _already_launched(campaign, request.form.get("launch_key", ""))
+    audience = count_audience()
+    form = _launch_form(audience)
+    if form.has_changed or not form.validate():
         return _launch_page(campaign, audience, form), 422
     try:
         launched = _launch(campaign_id, form)
