@@ -13,7 +13,6 @@ import time
 from typing import Any
 
 import click
-from celery import current_app as current_celery
 from sqlalchemy import update
 
 from app import create_app
@@ -27,6 +26,7 @@ from campaigns.delivery.freeze import count_audience
 from campaigns.delivery.launch import compile_for_launch, launch_now
 from campaigns.delivery.tasks import end_hold
 from campaigns.extensions import db
+from campaigns.ops.tasks import beat_tick
 
 
 @click.group()
@@ -76,14 +76,12 @@ def make_campaign() -> int:
 def look_before_launch(campaign_id: int) -> None:
     """Do what the launch page does before somebody launches: compile the draft, and count who would get it.
 
-    And connect to the broker: a web site keeps its connection from one task to the next.
+    And publish a task, beat's own: the first of a process takes a hundredth of a second longer than all that follow.
     """
+    enqueue(beat_tick)
     compile_for_launch(db.session.get_one(Campaign, campaign_id))
     count_audience()
     db.session.rollback()
-    with current_celery.producer_pool.acquire() as producer:
-        producer.connection.ensure_connection()
-        producer.channel  # noqa: B018 - opens it
 
 
 def content_of(layout: str) -> dict[str, Any] | None:
