@@ -53,17 +53,16 @@ def measure_freeze(kinds: list[str], largest: int, folder: Path, say: Say) -> li
 def measure_sizes(kind: str, largest: int, folder: Path, say: Say) -> list[dict[str, Any]]:
     """Send to a hundredth, a tenth and all of the largest audience; tell the cost of a mail and a sender's memory.
 
-    Each is the second campaign of its site: a process that has sent nothing yet spends a quarter of a second on
-    connections and statements, which would be counted as the cost of ten thousand mails. A campaign that is over in
-    less than a second differs from the next by a tenth and more: of the short ones several are sent, and the median
-    is told.
+    A campaign that is not measured goes before: a process that has sent nothing yet spends a quarter of a second on
+    connections and statements, which would be counted as the cost of ten thousand mails. One that is over in less than
+    a second differs from the next by a tenth and more: of the short ones several are sent, and the median is told.
     """
     measured = []
     for part, times in ((100, 7), (10, 3), (1, 1)):
         with people_in([kind], largest // part, folder) as (people,), installation(people) as running:
             running.send_campaign("plain", limit_seconds=LIMIT_SECONDS)
             runs = [running.send_campaign("plain", limit_seconds=LIMIT_SECONDS) for _ in range(times)]
-        run = sorted(runs, key=lambda run: run.rate)[times // 2]
+        run = sorted(runs, key=lambda each: each.rate)[times // 2]
         say(f"{run.mails:,} recipients: {1e6 / run.rate:.0f} µs a mail")
         measured.append({"database": kind, **_run_json(run)})
     return measured

@@ -46,7 +46,22 @@ def open_launch(client: FlaskClient, campaign_id: int) -> dict[str, Any]:
     """Open the page and return the launch form's fields as a browser would send them."""
     page = client.get(f"/campaigns/{campaign_id}/launch")
     assert page.status_code == 200
+    return launch_fields(page)
+
+
+def launch_fields(page: TestResponse) -> dict[str, Any]:
     return next(form["fields"] for form in forms_of(page.text) if "launch_key" in form["fields"])
+
+
+def send_while_others_come(client: FlaskClient, campaign_id: int, newcomers: int, *, confirm: str) -> TestResponse:
+    """Launch to the 26 people that the page showed, after some more have come; it must be refused."""
+    make_users(25)
+    fields = open_launch(client, campaign_id)
+    make_users(newcomers, prefix="newcomer")
+    answer = send(client, campaign_id, fields, confirm=confirm)
+    assert answer.status_code == 422
+    assert campaign(campaign_id).state == CampaignState.DRAFT
+    return answer
 
 
 def send(client: FlaskClient, campaign_id: int, fields: dict[str, Any], **changes: Any) -> TestResponse:
@@ -106,32 +121,22 @@ def test_a_wrong_number_says_what_to_type_and_launches_nothing(owner_client: Fla
 
 
 def test_a_changed_audience_comes_back_with_the_new_number(owner_client: FlaskClient) -> None:
-    make_users(25)
     campaign_id = make_campaign()
-    fields = open_launch(owner_client, campaign_id)
-    make_users(11, prefix="newcomer")
-    answer = send(owner_client, campaign_id, fields, confirm="26")
-    assert answer.status_code == 422
+    answer = send_while_others_come(owner_client, campaign_id, 11, confirm="26")
     assert "it went from 26 to 37" in answer.text
-    assert campaign(campaign_id).state == CampaignState.DRAFT
-    again = next(form["fields"] for form in forms_of(answer.text) if "launch_key" in form["fields"])
+    again = launch_fields(answer)
     assert (again["counted"], again["confirm"]) == ("37", "")
     assert send(owner_client, campaign_id, again, confirm="37").status_code == 303
 
 
 def test_a_page_that_is_shown_again_shows_one_number_and_takes_it(owner_client: FlaskClient) -> None:
     """People come and go while somebody mistypes."""
-    make_users(25)
     campaign_id = make_campaign()
-    fields = open_launch(owner_client, campaign_id)
-    make_users(3, prefix="newcomer")
-    answer = send(owner_client, campaign_id, fields, confirm="25")
-    assert answer.status_code == 422
+    answer = send_while_others_come(owner_client, campaign_id, 3, confirm="25")
     assert "type the number of people: 29" in answer.text
     assert "To confirm, type 29, the number of people." in answer.text
     assert "26" not in answer.text.partition("<main")[2].partition('name="launch_key"')[0]
-    again = next(form["fields"] for form in forms_of(answer.text) if "launch_key" in form["fields"])
-    assert send(owner_client, campaign_id, again, confirm="29").status_code == 303
+    assert send(owner_client, campaign_id, launch_fields(answer), confirm="29").status_code == 303
 
 
 def test_ten_people_more_or_less_are_no_reason_to_ask_again(owner_client: FlaskClient) -> None:
