@@ -1,4 +1,4 @@
-"""The values that travel between the ledger and the sending loop."""
+"""The values that travel between the ledger, the sending loop and its task."""
 
 from __future__ import annotations
 
@@ -53,3 +53,17 @@ class Settlement(NamedTuple):
     suppresses: bool = False
     counts_as_attempt: bool = True
     answer: Answer | None = None  # of those that were not accepted
+
+
+@dataclass
+class BatchSummary:
+    """What one run of a batch did; progress for the chord, never book-keeping."""
+
+    campaign_id: int
+    number: int
+    settled: int = 0
+    ended: str = "done"  # done, nothing_to_do, stopped, budget, limit, lease_lost, trouble
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Return it as the small JSON value a task may return."""
+        return {"campaign": self.campaign_id, "batch": self.number, "settled": self.settled, "ended": self.ended}

@@ -45,6 +45,8 @@ IN_FLIGHT = (
     CampaignState.PAUSED,
 )
 
+_MARKS = select(DatabaseHome.fingerprint, DatabaseHome.generation).where(DatabaseHome.id == 1)
+
 logger = logging.getLogger(__name__)
 
 
@@ -57,13 +59,13 @@ class Hold:
 
 def find_hold() -> Hold | None:
     """Return why nothing may be sent by itself, or None; reads only."""
-    home = _home()
+    home = db.session.execute(_MARKS).one_or_none()  # each batch asks, so no object is made of it
     if home and home.fingerprint == RESTORED:
         return Hold(moved=True)
     if home is None:
         return None
     has_moved = home.fingerprint != _fingerprint()
-    # Every batch asks; what costs a statement is asked last, and nearly never.
+    # What costs another statement is asked last, and nearly never.
     if (has_moved or home.generation < _remembered() - TOLERANCE_SECONDS) and _anything_in_flight():
         return Hold(moved=has_moved)
     return None

@@ -83,17 +83,27 @@ def renew_lease(lease: Lease, *, lease_for: timedelta) -> bool:
     return renewed
 
 
-def release_lease(lease: Lease, *, error: str | None = None) -> None:
-    """Give a batch back, with what went wrong if anything did. Commits.
+def release_lease(lease: Lease) -> None:
+    """Give a batch back of which nothing is known that is not settled. Commits."""
+    settle_and_release(lease, ())
 
-    The holder has settled all it knows of, so a row that is still `sending` under its token was claimed by a commit
-    whose answer got lost, and was never handed over: it waits again.
+
+def settle_and_release(lease: Lease, settlements: Sequence[Settlement], *, error: str | None = None) -> None:
+    """Write down the last outcomes of a run and give its batch back, with what went wrong if anything did. Commits.
+
+    The settlements are conditional as in `settle_and_claim`. The holder knows of no other outcome, so a row that is
+    still `sending` under its token was claimed by a commit whose answer got lost, and was never handed over: it waits
+    again. A repeat changes nothing.
     """
-    values = {"campaign_id": lease.campaign_id, "number": lease.number, "token": lease.token}
-    values["error"] = error[:300] if error else None
-    sending = db.session.connection().execute(_RELEASE, values).scalar_one_or_none()
-    if sending and settle_token(lease, keep=(), state=D.WAITING, reason=None):
+    left = _end_lease(lease, error)
+    if left is None:
+        lock_batch(lease.campaign_id, lease.number)
+    changed = _settle_rows(lease, settlements)
+    still_sending = recount(lease) if settlements else left
+    if left is not None and still_sending and settle_token(lease, keep=(), state=D.WAITING, reason=None):
         recount(lease)
+    if changed:
+        sample_rate(lease.campaign_id, settlements)
     db.session.commit()
 
 
@@ -222,6 +232,14 @@ def count_ledger(campaign_id: int) -> dict[DeliveryState, int]:
     query = select(Delivery.state, func.count()).where(Delivery.campaign_id == campaign_id).group_by(Delivery.state)
     counted = {D(state): number for state, number in db.session.execute(query)}
     return {state: counted.get(state, 0) for state in D}
+
+
+def _end_lease(lease: Lease, error: str | None) -> int | None:
+    """Take the lease off the batch and return how many rows it has in `sending`; None when it is in other hands."""
+    values = {"campaign_id": lease.campaign_id, "number": lease.number, "token": lease.token}
+    values["error"] = error[:300] if error else None
+    sending: int | None = db.session.connection().execute(_RELEASE, values).scalar_one_or_none()
+    return sending
 
 
 def _touch_batch(lease: Lease, **values: Any) -> bool:

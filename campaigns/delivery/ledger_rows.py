@@ -35,6 +35,7 @@ _RECOUNT = text(f"""
         WHERE delivery.campaign_id = batch.campaign_id
         AND delivery.position BETWEEN batch.first_position AND batch.last_position)
     WHERE campaign_id = :campaign_id AND number = :number
+    RETURNING sending
 """)  # noqa: S608 - made of our own names of states
 _SAMPLE_RATE = text("""
     INSERT INTO rate_sample (campaign_id, window_start, sent, failed)
@@ -105,9 +106,14 @@ def suppress(campaign_id: int, settlements: Sequence[Settlement]) -> None:
             )  # fmt: skip
 
 
-def recount(batch: Any) -> None:
-    """Write the ledger's counts to a batch (or a lease on one); the caller holds the batch's row."""
-    db.session.connection().execute(_RECOUNT, {"campaign_id": batch.campaign_id, "number": batch.number})
+def recount(batch: Any) -> int:
+    """Write the ledger's counts to a batch (or a lease on one); the caller holds the batch's row.
+
+    Returns how many of its rows are `sending`.
+    """
+    values = {"campaign_id": batch.campaign_id, "number": batch.number}
+    sending: int = db.session.connection().execute(_RECOUNT, values).scalar_one()
+    return sending
 
 
 def set_state(batch: Any, *, from_states: tuple[D, ...], state: D, reason: str | None) -> int:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from campaigns.clock import steady_seconds, utcnow
 from campaigns.config import Settings, current_settings
 from campaigns.delivery import ledger
 from campaigns.delivery.brake import brake_if_needed
 from campaigns.delivery.building import build_ahead, settlement_of_unbuildable
-from campaigns.delivery.claims import Lease, Recipient, Settlement
+from campaigns.delivery.claims import BatchSummary, Lease, Recipient, Settlement
 from campaigns.delivery.connections import ConnectionPool
 from campaigns.delivery.failover import ServersTried
 from campaigns.delivery.holding import hold_for_limit, hold_for_refusal
@@ -33,7 +34,6 @@ from campaigns.delivery.tally import Tally
 from campaigns.delivery.throttles import asks_to_slow_down
 from campaigns.delivery.turns import Turns
 from campaigns.delivery.watched import Watched
-from campaigns.extensions import db
 from campaigns.mail.smtp import ConnectionNotOpened, Envelope, Outcome, OutcomeKind, send_over
 from campaigns.patience import while_database_returns
 from campaigns.stored_settings import refresh_settings
@@ -42,36 +42,24 @@ WINDOW_ROWS = 500
 # Enough for a thousand over a relay 50 ms away, far below the broker's visibility timeout. The rest waits for a round.
 BATCH_BUDGET_SECONDS = 90
 
+Written = TypeVar("Written")
 logger = logging.getLogger(__name__)
 pool = ConnectionPool()
 
 
-@dataclass
-class BatchSummary:
-    """What one run of a batch did; progress for the chord, never book-keeping."""
-
-    campaign_id: int
-    number: int
-    settled: int = 0
-    ended: str = "done"  # done, nothing_to_do, stopped, budget, limit, lease_lost, trouble
-
-    def as_dict(self) -> dict[str, int | str]:
-        """Return it as the small JSON value a task may return."""
-        return {"campaign": self.campaign_id, "batch": self.number, "settled": self.settled, "ended": self.ended}
-
-
 def send_batch(campaign_id: int, number: int) -> BatchSummary:
     """Send what waits in one batch. Commits window by window; harmless to repeat, at any time, anywhere."""
-    settings = current_settings()
-    summary, asked_at = BatchSummary(campaign_id, number), steady_seconds()
+    settings, summary = current_settings(), BatchSummary(campaign_id, number)
+    # All that is read comes before the lease, whose commit ends the transaction: each of them costs a small batch much.
+    brake_if_needed(campaign_id, settings)
+    campaign = campaign_to_send(campaign_id)
+    begun_at = campaign.reopened_at or campaign.frozen_at or utcnow()
+    message, had_trouble = message_of(campaign), campaign.trouble is not None
+    asked_at = steady_seconds()
     lease = ledger.take_lease(campaign_id, number, worker=worker_name(), lease_for=lease_time(settings))
     if lease is None:
         summary.ended = "nothing_to_do"
         return summary
-    campaign = campaign_to_send(campaign_id)
-    begun_at = campaign.reopened_at or campaign.frozen_at or utcnow()
-    message, had_trouble = message_of(campaign), campaign.trouble is not None
-    db.session.commit()
     kept_lease = KeptLease(lease, lease_time(settings), asked_at=asked_at)
     with kept_lease as kept, Journal(settings.journal_dir, lease) as journal:
         _Run(kept, journal, message, begun_at, settings, summary, had_trouble).send()
@@ -91,6 +79,7 @@ class _Run:
     had_trouble: bool
     claimed: dict[int, Recipient] = field(default_factory=dict)
     handed_over: set[int] = field(default_factory=set)
+    has_last: bool = False  # whether the window in hand reaches the batch's end, so that nobody waits behind it
     settlements: list[Settlement] = field(default_factory=list)
     last_outcome: Outcome | None = None
     refused_sender: Outcome | None = None  # what the server in use said when it refused the sender
@@ -119,17 +108,17 @@ class _Run:
         except ConnectionNotOpened as refusal:
             self.refusal = self.tried.refused_sender or refusal
         self._return_unsent()
-        self._settle()
         error = self._hold_round()
-        while_database_returns(lambda: ledger.release_lease(self.lease, error=error))
-        brake_if_needed(self.lease.campaign_id, self.settings)
+        self._write_down(lambda: ledger.settle_and_release(self.lease, self.settlements, error=error))
         if self.tried.taken:
             logger.info(
                 "batch %s of campaign %s: %s", self.lease.number, self.lease.campaign_id, dict(self.tried.taken)
             )
 
     def _hold_round(self) -> str | None:
-        """Hold the campaign's next round if it has to be; returns the words of a server that refuses us."""
+        """Settle and hold the campaign's next round if it has to be; returns the words of a server that refuses us."""
+        if self.refusal is not None or self.turns.hold is not None:
+            self._settle()  # which forgets the trouble before this if the server took somebody's mail
         if self.refusal is not None:
             self.summary.ended = "trouble"
             return hold_for_refusal(self.lease.campaign_id, self.refusal)
@@ -189,12 +178,15 @@ class _Run:
 
     def _next_window(self) -> list[Recipient] | None:
         """Wait for our turn and claim those who get their mail now; None when nobody waits or the run should end."""
+        if self.has_last and not self._anybody_waits_again():
+            return None
         allowed = self.turns.wait(WINDOW_ROWS, before_waiting=self._settle)
         claimed: list[Recipient] = []
         try:
-            claimed = self._write_down(claim_rows=allowed) if allowed else claimed
+            claimed = self._settle_and_claim(allowed) if allowed else claimed
         finally:
             self.turns.give_back_unclaimed(allowed - len(claimed))
+        self.has_last = bool(claimed) and claimed[-1].position == self.lease.last_position
         self.tally.begin_window(claimed)
         window, put_off = self.turns.part(claimed)
         self.journal.note_turns(self.turns.counted_for_day(len(claimed)))
@@ -263,27 +255,32 @@ class _Run:
                 self.settlements.append(Settlement(position, DeliveryState.WAITING, counts_as_attempt=False))
         self.claimed = {}
 
+    def _anybody_waits_again(self) -> bool:
+        return any(settlement.state is DeliveryState.WAITING for settlement in self.settlements)
+
     def _settle(self) -> None:
         if self.settlements:
-            self._write_down(claim_rows=0)
+            self._settle_and_claim(0)
 
-    def _write_down(self, *, claim_rows: int) -> list[Recipient]:
-        """Settle what is known and claim the next rows; the journal is emptied once the database has it all.
+    def _settle_and_claim(self, size: int) -> list[Recipient]:
+        lease_for = lease_time(self.settings)
+        return self._write_down(
+            lambda: ledger.settle_and_claim(self.lease, self.settlements, size=size, lease_for=lease_for)
+        )
+
+    def _write_down(self, write: Callable[[], Written]) -> Written:
+        """Settle what is known by `write`, one transaction; the journal is emptied once the database has it all.
 
         While the database is away, what is known is kept and written when it is back; should that take too long, the
         journal keeps it for whoever replays it.
         """
         try:
-            window = while_database_returns(lambda: self._settle_and_claim(claim_rows))
+            written = while_database_returns(write)
         except LeaseLost:
             self._forget_settled()
             raise
         self._forget_settled()
-        return window
-
-    def _settle_and_claim(self, claim_rows: int) -> list[Recipient]:
-        lease_for = lease_time(self.settings)
-        return ledger.settle_and_claim(self.lease, self.settlements, size=claim_rows, lease_for=lease_for)
+        return written
 
     def _forget_settled(self) -> None:
         states = {settlement.state for settlement in self.settlements}
