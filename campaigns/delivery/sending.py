@@ -88,7 +88,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.tried = ServersTried(self.settings)
-        self.turns = Turns(self._must_stop)
+        self.turns = Turns()
         self.tally = Tally()
         self._set_end_of_tries()
 
@@ -180,7 +180,7 @@ class _Run:
         """Wait for our turn and claim those who get their mail now; None when nobody waits or the run should end."""
         if self.has_last and not self._anybody_waits_again():
             return None
-        allowed = self.turns.wait(WINDOW_ROWS, before_waiting=self._settle)
+        allowed = self.turns.wait(WINDOW_ROWS, must_stop=self._must_stop, before_waiting=self._settle)
         claimed: list[Recipient] = []
         try:
             claimed = self._settle_and_claim(allowed) if allowed else claimed

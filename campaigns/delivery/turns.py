@@ -28,9 +28,8 @@ class Turns:
     `hold` is set when a limit lets nothing go for so long that the run should end and the campaign go on later.
     """
 
-    def __init__(self, must_stop: Callable[[], bool]) -> None:
+    def __init__(self) -> None:
         self.hold: Turn | None = None
-        self._must_stop = must_stop
         self._limiter = shared_limiter()
         self._rates = Rates()
         # Which limits have counted the window in hand, and the next: its turns go back where they came from.
@@ -38,15 +37,16 @@ class Turns:
         self._next_counted_by: Rates | None = None
         self._slowed: set[str] = set()  # domains that asked for it in this window
 
-    def wait(self, most: int, *, before_waiting: Callable[[], None]) -> int:
+    def wait(self, most: int, *, must_stop: Callable[[], bool], before_waiting: Callable[[], None]) -> int:
         """Wait until a window may go and return for how many mails, up to `most`; 0 when the run should end.
 
-        Settings that have changed apply from here on.
+        Settings that have changed apply from here on. What it is given it does not keep: the run and all it has in
+        memory would then live on, until somebody searches for what only refers to each other.
         """
         self._rates, self._next_counted_by = current_rates(), None
         if not self._rates.is_limited:
             return most
-        while not self._must_stop():
+        while not must_stop():
             turn = self._limiter.take(self._rates, most)
             if turn.mails:
                 self._next_counted_by = self._rates if turn.is_shared else None
@@ -55,7 +55,7 @@ class Turns:
                 self.hold = turn
                 return 0
             before_waiting()
-            self._sleep(turn.wait_seconds)
+            _sleep(turn.wait_seconds, must_stop)
         return 0
 
     def part(self, window: Sequence[Recipient]) -> tuple[list[Recipient], list[Settlement]]:
@@ -111,11 +111,12 @@ class Turns:
         if counted_by is not None:
             self._limiter.give_back(counted_by, mails)
 
-    def _sleep(self, seconds: float) -> None:
-        # Runs that wait for the same limit should not all come back in the same moment.
-        until = time.monotonic() + min(LONGEST_STRETCH_SECONDS, seconds * random.uniform(1, 1.5))
-        while (left := until - time.monotonic()) > 0 and not self._must_stop():
-            time.sleep(min(left, STEP_SECONDS))
+
+def _sleep(seconds: float, must_stop: Callable[[], bool]) -> None:
+    # Runs that wait for the same limit should not all come back in the same moment.
+    until = time.monotonic() + min(LONGEST_STRETCH_SECONDS, seconds * random.uniform(1, 1.5))
+    while (left := until - time.monotonic()) > 0 and not must_stop():
+        time.sleep(min(left, STEP_SECONDS))
 
 
 def _put_off(recipient: Recipient, seconds: float) -> Settlement:

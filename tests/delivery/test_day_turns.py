@@ -97,10 +97,10 @@ def test_turns_go_back_where_they_were_taken_though_the_limit_has_changed(
 
 def test_turns_that_were_given_while_redis_was_away_go_back_to_nobody(app, redis_server):
     change_settings(app, rate_per_day=DAY.per_day)
-    turns = Turns(lambda: False)
+    turns = Turns()
     redis_server.kill()
     try:
-        assert turns.wait(WINDOW, before_waiting=lambda: None) == 1
+        assert turns.wait(WINDOW, must_stop=lambda: False, before_waiting=lambda: None) == 1
     finally:
         redis_server.start()
     wait_until(lambda: shared_limiter().take(DAY, 10).mails == 10)  # it is asked again after a while

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -13,9 +16,12 @@ from campaigns.clock import freeze, utcnow
 from campaigns.compose.models import Campaign
 from campaigns.delivery import ledger, rounds, sending
 from campaigns.delivery.claims import Settlement
+from campaigns.delivery.journal import Journal
+from campaigns.delivery.leases import KeptLease
 from campaigns.delivery.models import Delivery, DeliveryState
 from campaigns.delivery.queries import campaign_totals, ledger_totals
 from campaigns.delivery.reconcile import reconcile
+from campaigns.delivery.tally import Tally
 from campaigns.extensions import db
 from tests.delivery.campaigns import launch_and_freeze, send_round
 from tests.people import make_user, make_users
@@ -65,6 +71,26 @@ def test_running_a_batch_again_sends_to_nobody_twice(app, sink):
     for _ in range(3):
         assert sending.send_batch(campaign_id, 1).ended == "nothing_to_do"
     assert len(sink.mails) == 5
+
+
+def test_a_run_that_is_over_leaves_nothing_to_the_search_for_garbage(app, sink):
+    """It is rare, and each run has a window of people in memory."""
+    make_users(5)
+    campaign_id = launch_and_freeze()
+    with no_search_for_garbage():
+        sending.send_batch(campaign_id, 1)
+        left = [each for each in gc.get_objects() if isinstance(each, KeptLease | Journal | Tally)]
+    assert (len(sink.mails), left) == (5, [])
+
+
+@contextmanager
+def no_search_for_garbage() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def test_a_permanent_refusal_fails_and_suppresses_the_address(app, sink):
