@@ -8,6 +8,7 @@ again from a row, tasks keep no results of their own, and the database alone say
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -114,7 +115,7 @@ def lane_lengths(*lanes: str) -> dict[str, int]:
     """Return how many messages wait in each of these lanes, over one connection; none when the broker is away."""
     try:
         with current_celery.connection_for_read() as connection:
-            return {lane: _count_messages(connection, queue_name(lane)) for lane in lanes}
+            return dict(_count_messages(connection, lanes))
     except (OperationalError, RedisError, OSError):
         return {}
 
@@ -240,13 +241,15 @@ def _result_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _count_messages(connection: Any, queue: str) -> int:
-    """Ask the broker; a queue that has not been declared yet holds nothing."""
-    channel = connection.channel()  # of its own, for an unknown queue closes it
-    try:
-        return int(channel.queue_declare(queue, passive=True).message_count)
-    except connection.channel_errors:
-        return 0
+def _count_messages(connection: Any, lanes: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Ask the broker; a queue that has not been declared yet holds nothing, and the question closes the channel."""
+    channel = connection.channel()
+    for lane in lanes:
+        try:
+            yield lane, int(channel.queue_declare(queue_name(lane), passive=True).message_count)
+        except connection.channel_errors:
+            channel = connection.channel()
+            yield lane, 0
 
 
 def _result_backend(redis_url: str) -> str:
