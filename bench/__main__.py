@@ -18,6 +18,7 @@ from bench.machine import describe_machine, is_busy
 from bench.parts import BenchError, own_folder, sink_command
 from bench.plot import draw_speed
 from bench.report import RESULTS
+from bench.sizes import measure_sizes
 from bench.speed import databases, measure_speed
 from bench.tables import MORE_HEAD, SPEED_HEAD, content_line, machine_line, more_rows, speed_rows, text_table
 from campaigns.clock import utcnow
@@ -94,7 +95,7 @@ def _measure_more(folder: Path, recipients: int, *, everything: bool, largest: i
     best, tenth = kinds[-1], max(recipients, largest // 10)
     measures: dict[str, Callable[[], Any]] = {
         "freeze": lambda: more.measure_freeze(kinds, largest, folder, say),
-        "sizes": lambda: more.measure_sizes(best, largest, folder, say),
+        "sizes": lambda: measure_sizes(best, largest, folder, say),
         "layout": lambda: more.measure_layout(best, recipients, folder, say),
         "resets": lambda: more.measure_resets(best, tenth, folder, say),
         "far": lambda: more.measure_far(best, largest, folder, say),

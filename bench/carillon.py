@@ -45,6 +45,19 @@ class CampaignRun:
         """Return the mails a second."""
         return self.mails / self.seconds
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what is saved of it."""
+        cpu = self.senders.cpu_seconds
+        return {
+            "mails": self.mails,
+            "seconds": round(self.seconds, 3),
+            "rate": round(self.rate, 1),
+            "microseconds_per_mail": round(1e6 / self.rate, 1),
+            "sender_cpu_microseconds_per_mail": None if cpu is None else round(cpu * 1e6 / self.mails, 1),
+            "sender_peak_rss_mb": _rounded(self.senders.peak_rss_mb),
+            "sender_peak_pss_mb": _rounded(self.senders.peak_pss_mb),
+        }
+
 
 class Installation:
     """A running installation of its own, whose mail goes to a sink (or to another port of this machine)."""
@@ -195,3 +208,7 @@ def _with_one_sender(plans: Sequence[ProcessPlan], threads: int) -> Iterator[Pro
             yield ProcessPlan(plan.name, arguments, plan.stage)
         elif plan not in senders:
             yield plan
+
+
+def _rounded(megabytes: float | None) -> float | None:
+    return None if megabytes is None else round(megabytes, 1)

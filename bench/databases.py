@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -76,7 +77,7 @@ class PostgresPeople:
     server: str
     folder: Path
     kind: str = POSTGRESQL
-    _name: str = f"carillon_bench_{os.getpid()}"
+    _name: str = field(default_factory=lambda: f"carillon_bench_{os.getpid()}_{token_hex(3)}")
 
     def make(self, count: int) -> None:
         """Make the template."""
@@ -115,6 +116,7 @@ People = SqlitePeople | PostgresPeople
 def people_in(kinds: Sequence[str], count: int, folder: Path) -> Iterator[list[People]]:
     """Make the databases of these kinds with `count` people in each, and drop them at the end."""
     made: list[People] = []
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         for kind in kinds:
             server = postgres_server() if kind == POSTGRESQL else None

@@ -1,4 +1,4 @@
-"""The other measures: freeze, memory and cost by size, a password reset in the middle, and a relay far away."""
+"""The other measures: freeze, the site's layout, a password reset in the middle, and a relay far away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from bench.carillon import CampaignRun, Installation, aware, installation, installation_environment, run_inside
+from bench.carillon import Installation, aware, installation, installation_environment, run_inside
 from bench.content import mail_size, site_content
 from bench.databases import SQLITE, people_in
 from bench.parts import BenchError, own_folder
@@ -50,30 +50,12 @@ def measure_freeze(kinds: list[str], largest: int, folder: Path, say: Say) -> li
     return measured
 
 
-def measure_sizes(kind: str, largest: int, folder: Path, say: Say) -> list[dict[str, Any]]:
-    """Send to a hundredth, a tenth and all of the largest audience; tell the cost of a mail and a sender's memory.
-
-    A campaign that is not measured goes before: a process that has sent nothing yet spends a quarter of a second on
-    connections and statements, which would be counted as the cost of ten thousand mails. One that is over in less than
-    a second differs from the next by a tenth and more: of the short ones several are sent, and the median is told.
-    """
-    measured = []
-    for part, times in ((100, 7), (10, 3), (1, 1)):
-        with people_in([kind], largest // part, folder) as (people,), installation(people) as running:
-            running.send_campaign("plain", limit_seconds=LIMIT_SECONDS)
-            runs = [running.send_campaign("plain", limit_seconds=LIMIT_SECONDS) for _ in range(times)]
-        run = sorted(runs, key=lambda each: each.rate)[times // 2]
-        say(f"{run.mails:,} recipients: {1e6 / run.rate:.0f} µs a mail")
-        measured.append({"database": kind, **_run_json(run)})
-    return measured
-
-
 def measure_layout(kind: str, recipients: int, folder: Path, say: Say) -> dict[str, Any]:
     """Send the same words in the site's own layout, which makes the mail twice as big."""
     with people_in([kind], recipients, folder) as (people,), installation(people) as running:
         run = running.send_campaign("site", limit_seconds=LIMIT_SECONDS)
     say(f"With the site's layout: {run.rate:,.0f} mails a second")
-    return {"database": kind, "mail_bytes": mail_size(site_content()), **_run_json(run)}
+    return {"database": kind, "mail_bytes": mail_size(site_content()), **run.to_json()}
 
 
 def measure_far(kind: str, largest: int, folder: Path, say: Say) -> dict[str, Any]:
@@ -87,7 +69,7 @@ def measure_far(kind: str, largest: int, folder: Path, say: Say) -> dict[str, An
         run = running.send_campaign("plain", limit_seconds=LIMIT_SECONDS)
     say(f"{FAR_MILLISECONDS} ms away, one process: {run.rate:,.0f} mails a second")
     connections = FAR_THREADS * FAR_CONNECTIONS
-    return {"database": kind, "milliseconds": FAR_MILLISECONDS, "connections": connections, **_run_json(run)}
+    return {"database": kind, "milliseconds": FAR_MILLISECONDS, "connections": connections, **run.to_json()}
 
 
 def measure_resets(kind: str, recipients: int, folder: Path, say: Say) -> dict[str, Any]:
@@ -107,7 +89,7 @@ def measure_resets(kind: str, recipients: int, folder: Path, say: Say) -> dict[s
         "median_seconds": round(statistics.median(waits), 3),
         "p95_seconds": round(p95, 3),
         "longest_seconds": round(max(waits), 3),
-        **_run_json(run),
+        **run.to_json(),
     }
 
 
@@ -152,20 +134,3 @@ def _waits(running: Installation, asked: dict[str, datetime]) -> list[float]:
             return [(aware(settled[address]) - at).total_seconds() for address, at in asked.items()]
         time.sleep(0.2)
     raise BenchError(f"of {len(asked)} password resets only {len(settled)} were sent")
-
-
-def _run_json(run: CampaignRun) -> dict[str, Any]:
-    cpu = run.senders.cpu_seconds
-    return {
-        "mails": run.mails,
-        "seconds": round(run.seconds, 3),
-        "rate": round(run.rate, 1),
-        "microseconds_per_mail": round(1e6 / run.rate, 1),
-        "sender_cpu_microseconds_per_mail": None if cpu is None else round(cpu * 1e6 / run.mails, 1),
-        "sender_peak_rss_mb": _rounded(run.senders.peak_rss_mb),
-        "sender_peak_pss_mb": _rounded(run.senders.peak_pss_mb),
-    }
-
-
-def _rounded(megabytes: float | None) -> float | None:
-    return None if megabytes is None else round(megabytes, 1)
