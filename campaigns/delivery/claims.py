@@ -62,7 +62,7 @@ class BatchSummary:
     campaign_id: int
     number: int
     settled: int = 0
-    ended: str = "done"  # done, nothing_to_do, stopped, budget, limit, lease_lost, trouble
+    ended: str = "nothing_to_do"  # or done, stopped, budget, limit, lease_lost, trouble, halted
 
     def as_dict(self) -> dict[str, int | str]:
         """Return it as the small JSON value a task may return."""

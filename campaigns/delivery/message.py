@@ -12,7 +12,7 @@ from sqlalchemy.orm import load_only
 
 from campaigns.audience.unsubscribe_links import unsubscribe_token
 from campaigns.compose.merge import OutputTooLong
-from campaigns.compose.models import Campaign
+from campaigns.compose.models import Campaign, CampaignState
 from campaigns.compose.rendering import CompiledContent, recipient_fields
 from campaigns.compose.run_dates import run_date
 from campaigns.compose.tracked_links import TRACKING_TOKEN
@@ -30,7 +30,7 @@ from campaigns.mail.smtp_envelope import FINAL_DOT
 
 MESSAGES_KEPT = 4
 _WHAT_A_BATCH_READS = load_only(
-    Campaign.reopened_at, Campaign.frozen_at, Campaign.trouble,
+    Campaign.state, Campaign.reopened_at, Campaign.frozen_at, Campaign.trouble,
     Campaign.launched_at, Campaign.scheduled_at, Campaign.approved_at,
 )  # fmt: skip
 
@@ -172,9 +172,13 @@ class CampaignMessage:
         return fields
 
 
-def campaign_to_send(campaign_id: int) -> Campaign:
-    """Return a campaign with what every batch reads of it; its content, which a process reads once, is left out."""
-    return db.session.get_one(Campaign, campaign_id, options=[_WHAT_A_BATCH_READS])
+def campaign_to_send(campaign_id: int) -> Campaign | None:
+    """Return a campaign that sends, with what every batch reads of it; None when it does not, or there is no such one.
+
+    Its content, which a process reads once, is left out.
+    """
+    campaign = db.session.get(Campaign, campaign_id, options=[_WHAT_A_BATCH_READS])
+    return campaign if campaign and campaign.state == CampaignState.SENDING else None
 
 
 def message_of(campaign: Campaign) -> CampaignMessage:

@@ -53,13 +53,15 @@ def send_batch(campaign_id: int, number: int) -> BatchSummary:
     # All that is read comes before the lease, whose commit ends the transaction: each of them costs a small batch much.
     brake_if_needed(campaign_id, settings)
     campaign = campaign_to_send(campaign_id)
+    if campaign is None:
+        return summary
     begun_at = campaign.reopened_at or campaign.frozen_at or utcnow()
     message, had_trouble = message_of(campaign), campaign.trouble is not None
     asked_at = steady_seconds()
     lease = ledger.take_lease(campaign_id, number, worker=worker_name(), lease_for=lease_time(settings))
     if lease is None:
-        summary.ended = "nothing_to_do"
         return summary
+    summary.ended = "done"
     kept_lease = KeptLease(lease, lease_time(settings), asked_at=asked_at)
     with kept_lease as kept, Journal(settings.journal_dir, lease) as journal:
         _Run(kept, journal, message, begun_at, settings, summary, had_trouble).send()

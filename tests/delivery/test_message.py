@@ -248,6 +248,7 @@ def test_a_launched_campaign_is_a_factory_kept_by_its_process(app, sink) -> None
     person = make_user("kim@example.com", name="김하늘")
     campaign_id = launch_and_freeze()
     campaign = campaign_to_send(campaign_id)
+    assert campaign
     message = message_of(campaign)
     assert message_of(campaign) is message
     raw = message.build(make_recipient(user_id=person.id, address="kim@example.com"), date=NOW)

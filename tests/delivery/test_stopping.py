@@ -119,3 +119,14 @@ def test_the_brake_pauses_a_campaign_that_is_refused_too_often(app, sink, settin
     assert send_round(campaign_id) is rounds.Progress.DONE
     totals = campaign_totals(campaign_id)
     assert (totals.state, totals.failed, totals.balances) == ("sent", 40, True)
+
+
+def test_the_brake_counts_what_was_refused_before_there_was_enough_to_judge_by(app, sink):
+    """Forty of the first hundred are too few attempts; forty of two hundred are not, though the last all arrived."""
+    for person in make_users(300)[:40]:
+        sink.refusals[person.email] = "550 5.1.1 No such user"
+    campaign_id = launch_and_freeze()
+    send_round(campaign_id)
+    campaign = db.session.get_one(Campaign, campaign_id)
+    assert (campaign.state, campaign.pause_reason) == ("paused", "too_many_failures: 40 / 200")
+    assert len(sink.mails) == 160
