@@ -23,7 +23,7 @@ from campaigns.delivery.queries import campaign_totals, ledger_totals
 from campaigns.delivery.reconcile import reconcile
 from campaigns.delivery.tally import Tally
 from campaigns.extensions import db
-from tests.delivery.campaigns import launch_and_freeze, send_round
+from tests.delivery.campaigns import launch_and_freeze, make_campaign, send_round
 from tests.people import make_user, make_users
 
 pytestmark = pytest.mark.both_databases
@@ -71,6 +71,12 @@ def test_running_a_batch_again_sends_to_nobody_twice(app, sink):
     for _ in range(3):
         assert sending.send_batch(campaign_id, 1).ended == "nothing_to_do"
     assert len(sink.mails) == 5
+
+
+def test_a_message_that_outlived_its_campaign_does_nothing(app, sink):
+    """The broker keeps what a database that was put back from a backup does not know, or knows as a draft."""
+    draft_id = make_campaign()
+    assert [sending.send_batch(each, 1).ended for each in (draft_id, draft_id + 1)] == ["nothing_to_do"] * 2
 
 
 def test_a_run_that_is_over_leaves_nothing_to_the_search_for_garbage(app, sink):
