@@ -83,11 +83,6 @@ def renew_lease(lease: Lease, *, lease_for: timedelta) -> bool:
     return renewed
 
 
-def release_lease(lease: Lease) -> None:
-    """Give a batch back of which nothing is known that is not settled. Commits."""
-    settle_and_release(lease, ())
-
-
 def settle_and_release(lease: Lease, settlements: Sequence[Settlement], *, error: str | None = None) -> None:
     """Write down the last outcomes of a run and give its batch back, with what went wrong if anything did. Commits.
 

@@ -50,7 +50,7 @@ pool = ConnectionPool()
 def send_batch(campaign_id: int, number: int) -> BatchSummary:
     """Send what waits in one batch. Commits window by window; harmless to repeat, at any time, anywhere."""
     settings, summary = current_settings(), BatchSummary(campaign_id, number)
-    # All that is read comes before the lease, whose commit ends the transaction: each of them costs a small batch much.
+    # What is read comes before the lease, whose commit then ends one transaction instead of several.
     brake_if_needed(campaign_id, settings)
     campaign = campaign_to_send(campaign_id)
     if campaign is None:

@@ -173,7 +173,7 @@ def end_with_uncertain(*uncertain: int) -> int:
     lease = claim(campaign_id, 6)
     outcomes = [Settlement(n, D.UNCERTAIN if n in uncertain else D.SENT, "connection_lost") for n in range(1, 7)]
     ledger.settle(lease, outcomes)
-    ledger.release_lease(lease)
+    ledger.settle_and_release(lease, ())
     send_round(campaign_id)
     return campaign_id
 

@@ -145,7 +145,7 @@ def test_a_lease_lost_between_two_windows_costs_nobody_and_the_first_is_told(app
     thread.join(timeout=60)
     totals = counts(campaign_id)
     assert (totals.sent, totals.sending, totals.uncertain, len(sink.mails)) == (WINDOW, 40, 0, WINDOW)
-    ledger.release_lease(other)
+    ledger.settle_and_release(other, ())
     assert sending.send_batch(campaign_id, 1).ended == "done"
     assert_each_got_one(sink, campaign_id)
     assert sent_by_samples() == BATCH
@@ -167,7 +167,7 @@ def test_a_clock_that_jumps_in_mid_window_costs_nobody_and_sends_to_nobody_twice
         go_on.set()
         thread.join(timeout=60)
     if other:
-        ledger.release_lease(other)
+        ledger.settle_and_release(other, ())
     sending.send_batch(campaign_id, 1)
     assert_each_got_one(sink, campaign_id)
 

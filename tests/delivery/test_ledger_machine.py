@@ -178,17 +178,21 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
     def end_a_run(self, data: st.DataObject) -> None:
-        self.end(self.act_as(data))
+        times, is_refused = data.draw(st.sampled_from([1, 1, 1, 2])), data.draw(st.booleans())
+        self.end(self.act_as(data), times=times, is_refused=is_refused)
 
-    def end(self, worker: Worker) -> None:
-        """Do what a run does at its end, whatever ended it."""
+    def end(self, worker: Worker, *, times: int = 1, is_refused: bool = False) -> None:
+        """Do what a run does at its end, whatever ended it; a commit may go through without the worker knowing."""
         for position in worker.claimed:
             state = D.UNCERTAIN if position in worker.handed_over else D.WAITING
             reason = "connection_lost" if state is D.UNCERTAIN else None
             worker.settlements.append(Settlement(position, state, reason, counts_as_attempt=state is D.UNCERTAIN))
         with freeze(self.now):
-            ledger.settle_and_claim(worker.lease, worker.settlements, size=0, lease_for=LEASE_FOR)
-            ledger.release_lease(worker.lease)
+            if is_refused:  # the round is held in between
+                ledger.settle_and_claim(worker.lease, worker.settlements, size=0, lease_for=LEASE_FOR)
+                worker.settlements = []
+            for _ in range(times):
+                ledger.settle_and_release(worker.lease, worker.settlements)
         worker.forget()
         worker.journal.__exit__(None, None, None)
         self.workers.remove(worker)
@@ -313,8 +317,7 @@ class LedgerMachine(RuleBasedStateMachine):
             claimed = ledger.settle_and_claim(lease, (), size=PEOPLE, lease_for=LEASE_FOR)
             assert not {recipient.position for recipient in claimed} & self.may_have_it
             self.was_accepted |= {recipient.position for recipient in claimed}
-            ledger.settle(lease, [Settlement(recipient.position, D.SENT) for recipient in claimed])
-            ledger.release_lease(lease)
+            ledger.settle_and_release(lease, [Settlement(recipient.position, D.SENT) for recipient in claimed])
 
     def act_as(self, data: st.DataObject, fits: Callable[[Worker], bool] = lambda _: True) -> Worker:
         """Choose the worker that acts in this step."""

@@ -66,7 +66,7 @@ def test_a_pause_a_cancel_and_the_rest_are_told_to_who_waited_and_to_nobody_else
     campaign_id = launch_and_freeze()
     lease = ledger.take_lease(campaign_id, 1, worker="w", lease_for=timedelta(minutes=1))
     assert lease
-    ledger.release_lease(lease)
+    ledger.settle_and_release(lease, ())
     settle_batch(campaign_id, 1)
     states.pause(campaign_id)
     assert_steps(
