@@ -38,8 +38,8 @@ def measure_sizes(kind: str, largest: int, folder: Path, say: Say) -> list[dict[
 def _send(people: People, times: int, *, warm_up: bool) -> Iterator[CampaignRun]:
     """Send so many campaigns in an installation of their own, after one that is not measured.
 
-    A process that has sent nothing yet spends a quarter of a second on connections and statements, which would be
-    counted as the cost of ten thousand mails. Beside a million mails it is nothing, so those go out once.
+    A process that has sent nothing yet opens connections and builds statements first, which would be counted as the
+    cost of ten thousand mails. Beside the largest audience's that is nothing, so it is not sent to twice.
     """
     with installation(people) as running:
         if warm_up:
