@@ -7,6 +7,7 @@ import platform
 import re
 import sqlite3
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def describe_machine() -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         "commit": _commit(),
         "versions": {
-            "Python": platform.python_version(),
+            "Python": _python_version(),
             "PostgreSQL": _postgres_version(),
             "SQLite": sqlite3.sqlite_version,
             **_redis_version(),
@@ -60,6 +61,19 @@ def _memory_gb() -> float:
 
 def _commit() -> str:
     return _first_line(["git", "rev-parse", "--short", "HEAD"])
+
+
+def _python_version() -> str:
+    """Return it with whose it is: one built without a profile, as most are that were built by hand, is slower."""
+    is_the_systems = Path(sys.base_exec_prefix) == Path("/usr")
+    return f"{platform.python_version()} {f'of {_system_name()}' if is_the_systems else 'of another build'}"
+
+
+def _system_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return "the system"
 
 
 def _postgres_version() -> str:
