@@ -48,6 +48,7 @@ def freeze_campaign(campaign_id: int) -> None:
     """Freeze the audience and start the first round."""
     if not copy_guard.is_held() and freeze.freeze_audience(campaign_id):
         _publish_round(campaign_id)
+        freeze.analyze_ledger()  # while the first windows are sent
 
 
 @shared_task(name="delivery.publish_round", soft_time_limit=240, time_limit=300)
