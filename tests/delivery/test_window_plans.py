@@ -55,7 +55,7 @@ def test_a_window_is_gone_through_once_and_not_once_for_each_of_its_people(app, 
         second = ledger.settle_and_claim(lease, settlements, size=WINDOW, lease_for=LEASE_FOR)
     assert len(first) == len(second) == WINDOW
     settling, _claiming = (plan for plan in plans if "UPDATE delivery SET state" in plan["Query Text"])
-    # Before it knows the table it takes the wrong way to join what nearly every mail becomes, so there is nothing to join.
+    # Before it knows the table it takes the wrong way to join what nearly every mail becomes: there is nothing to join.
     assert outcome_of is refused or not [step for step in steps(settling["Plan"]) if step["Node Type"] in JOINS]
     assert not [plan for plan in plans for step in steps(plan["Plan"]) if rows_gone_through(step) > BATCH]
 
