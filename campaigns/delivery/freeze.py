@@ -73,14 +73,16 @@ def freeze_audience(campaign_id: int) -> FrozenAudience | None:
     return audience
 
 
-def analyze_ledger() -> None:
-    """Let PostgreSQL's planner know of the rows that a freeze has added. Commits; a repeat is harmless.
+def analyze_new_ledger(rows_added: int) -> None:
+    """Let PostgreSQL's planner know of the rows of a freeze when it knows of fewer. Commits; a repeat is harmless.
 
     It may have looked at the table by itself while none of them was committed. It takes the table for empty then, and
     one index for as good as another: each window would read the whole of the wrong one until it looks again.
     """
     if db.engine.dialect.name == "postgresql":
-        db.session.execute(text("ANALYZE delivery (campaign_id, position, state)"))
+        known = "SELECT reltuples FROM pg_class WHERE oid = CAST('delivery' AS regclass)"
+        if db.session.scalar(text(known)) < rows_added:
+            db.session.execute(text("ANALYZE delivery (campaign_id, position, state)"))
         db.session.commit()
 
 

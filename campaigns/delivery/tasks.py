@@ -46,9 +46,9 @@ def end_hold(self: Task[Any, Any], campaign_id: int) -> None:
 @shared_task(name="delivery.freeze_campaign", soft_time_limit=1700, time_limit=1800)
 def freeze_campaign(campaign_id: int) -> None:
     """Freeze the audience and start the first round."""
-    if not copy_guard.is_held() and freeze.freeze_audience(campaign_id):
+    if not copy_guard.is_held() and (audience := freeze.freeze_audience(campaign_id)):
         _publish_round(campaign_id)
-        freeze.analyze_ledger()  # while the first windows are sent
+        freeze.analyze_new_ledger(audience.candidates)  # while the first windows are sent
 
 
 @shared_task(name="delivery.publish_round", soft_time_limit=240, time_limit=300)
