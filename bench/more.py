@@ -27,7 +27,6 @@ from campaigns.mail.models import OutboxMail, OutboxState
 from campaigns.ops.up import address_of
 
 RESETS: Final = 20
-RESET_PAUSE_SECONDS: Final = 0.3
 FAR_THREADS: Final = 4
 FAR_CONNECTIONS: Final = 16  # of each thread
 FAR_MILLISECONDS: Final = 50
@@ -102,7 +101,6 @@ def _ask_for_resets(running: Installation, campaign_id: int) -> dict[str, dateti
         if running.state_of(campaign_id) != CampaignState.SENDING:
             break
         asked[address] = asked_at
-        time.sleep(RESET_PAUSE_SECONDS)
     if not asked:
         raise BenchError("the campaign was over before the first password reset; measure with more recipients")
     return asked

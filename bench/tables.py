@@ -82,9 +82,8 @@ def _text_row(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _run_name(run: Results) -> str:
-    return (
-        f"{run['measured_at'][:16].replace('T', ' ')} UTC, {run['machine']['cores']} cores, {run['machine']['system']}"
-    )
+    machine, at = run["machine"], run["measured_at"][:16].replace("T", " ")
+    return f"{at} UTC, {machine['cores']} cores, {machine['system']}, Python {machine['versions']['Python']}"
 
 
 def _freeze_rows(measured: list[dict[str, Any]]) -> Rows:
