@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from campaigns.clock import freeze, utcnow
 from campaigns.delivery import ledger
@@ -102,6 +102,28 @@ def test_a_late_owner_waits_for_whoever_writes_in_the_batch(app, campaign_id):
     ledger.settle(other, ())
     thread.join(timeout=60)
     assert states_of(campaign_id) == ["sent"] * 4 + ["waiting"] * 4
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_answers_that_waited_for_a_deletion_find_their_rows(app, campaign_id):
+    """PostgreSQL looks at a row once more that was changed while the settling waited for it."""
+    lease = claim(campaign_id, 3)
+    answers = [Settlement(each, SENT, reply=f"250 2.0.0 Ok: queued as {each}") for each in (1, 2, 3)]
+    leaves = update(Delivery).where(Delivery.campaign_id == campaign_id, Delivery.position == 2).values(user_id=None)
+    db.session.execute(leaves)
+
+    def tell() -> None:
+        with app.app_context():
+            ledger.settle_and_release(lease, answers)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    wait_until(someone_waits, what="the settling to wait for the deletion")
+    db.session.commit()
+    thread.join(timeout=60)
+    assert states_of(campaign_id) == ["sent"] * 3 + ["waiting"] * 5
+    replies = select(Delivery.reply).where(Delivery.state == SENT).order_by(Delivery.position)
+    assert list(db.session.scalars(replies)) == [answer.reply for answer in answers]
 
 
 def someone_waits() -> bool:
